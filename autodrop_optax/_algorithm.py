@@ -1,0 +1,245 @@
+"""Algorithm 1 of AutoDrop (Teng, Wang, Choromanska, 2021), as one pure function.
+
+Epochs are t = 1, 2, ...; angles are in degrees. With x the parameters at the end of
+epoch t and y those at its start, the anchor:
+
+    s_t = x - y
+    w_t = angle(s_t, s_{t-1})                            the angular velocity
+    trigger if t > 2 and |w_t - w_{t-1}| < theta         it has saturated
+    dropping = dropping or trigger
+    if dropping:
+        k = k + 1;  z = z + k x
+        if k >= n_d:
+            x = 2 z / (n_d (n_d + 1))                    the weighted average
+            alpha = max(alpha_min, rho alpha)
+            theta = min(theta_max, theta / rho)
+            k = 0;  z = 0;  dropping = False
+    y = x
+
+:func:`finish_epoch` is these lines; what calls it, and when, is in ``_autodrop.py``.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from autodrop_optax._angle import measure_turn
+from autodrop_optax._once import once
+from autodrop_optax._settings import AutoDropHyperparams, Settings
+from autodrop_optax._trees import (
+    inexact_leaves,
+    is_inexact,
+    replace_inexact,
+    step_between,
+    wide_dtype,
+    widen,
+)
+
+
+class AutoDropState(NamedTuple):
+    """State of AutoDrop. Its structure, shapes and dtypes never change.
+
+    The three trees have the parameters' structure; leaves that are not floating point
+    or complex are only kept to fill their place.
+    """
+
+    step: jax.Array | None  # shape (), int32: steps into the epoch; None: not counted
+    epoch: jax.Array  # shape (), int32: epochs finished [t]
+    scale: jax.Array  # shape (), float32 [alpha / alpha_0]
+    threshold: jax.Array  # shape (), float32, degrees [theta]
+    angles: jax.Array  # shape (window + 1,), float32, degrees, the newest last [w]
+    delay_count: jax.Array  # shape (), int32 [k]
+    dropping: jax.Array  # shape (), bool
+    num_drops: jax.Array  # shape (), int32
+    last_drop_epoch: jax.Array  # shape (), int32: 0 before the first
+    averaged: jax.Array  # shape (), bool: the last epoch end moved the parameters
+    step_norm: jax.Array  # shape (), float32 [|s_t|]
+    anchor: optax.Params  # dtypes of the parameters [y]
+    previous_step: optax.Params  # dtypes of the parameters, float32 at least [s_{t-1}]
+    average: optax.Params | None  # the same [2 z / (k (k + 1))]; None: no averaging
+    hyperparams: AutoDropHyperparams
+
+
+def init_state(
+    settings: Settings, params: optax.Params, *, counting: bool
+) -> AutoDropState:
+    """Returns the state before the first epoch.
+
+    Args:
+      settings: the hyperparameters.
+      params: the parameters; their leaves' sharding is inherited.
+      counting: whether the state counts steps.
+
+    Raises:
+      ValueError: ``params`` has leaves, but none of floating point or complex dtype.
+    """
+    leaves = jax.tree.leaves(params)
+    if leaves and not any(map(is_inexact, leaves)):
+        dtypes = sorted({str(jnp.result_type(x)) for x in leaves})
+        raise ValueError(
+            "params hold nothing whose direction could be measured: every leaf is of"
+            f" dtype {', '.join(dtypes)}. AutoDrop needs floating point or complex"
+            " parameters."
+        )
+    hyperparams = settings.hyperparams()
+    return AutoDropState(
+        step=jnp.zeros((), jnp.int32) if counting else None,
+        epoch=jnp.zeros((), jnp.int32),
+        scale=jnp.ones((), jnp.float32),
+        threshold=jnp.copy(hyperparams.threshold),
+        angles=jnp.full((settings.window + 1,), jnp.nan, jnp.float32),
+        delay_count=jnp.zeros((), jnp.int32),
+        dropping=jnp.zeros((), jnp.bool_),
+        num_drops=jnp.zeros((), jnp.int32),
+        last_drop_epoch=jnp.zeros((), jnp.int32),
+        averaged=jnp.zeros((), jnp.bool_),
+        step_norm=jnp.zeros((), jnp.float32),
+        anchor=jax.tree.map(jnp.copy, params),
+        previous_step=jax.tree.map(_wide_zeros, params),
+        average=jax.tree.map(_wide_zeros, params) if settings.averaging else None,
+        hyperparams=hyperparams,
+    )
+
+
+def adopt_settings(settings: Settings, state: AutoDropState) -> AutoDropState:
+    """Returns the state with the constructor's hyperparameters in place of its own.
+
+    A ``threshold`` that is not the one in the state is a new theta, from now on.
+    """
+    hyperparams = settings.hyperparams()
+    same = hyperparams.threshold == state.hyperparams.threshold
+    threshold = jnp.where(same, state.threshold, hyperparams.threshold)
+    threshold = jnp.minimum(threshold, hyperparams.max_threshold)
+    return state._replace(threshold=threshold, hyperparams=hyperparams)
+
+
+def finish_epoch(
+    state: AutoDropState, params: optax.Params
+) -> tuple[AutoDropState, optax.Params]:
+    """The end of an epoch: Algorithm 1 from ``s_t = x - y`` to ``y = x``.
+
+    Where a step is zero the angle is NaN. Where the parameters are not finite the
+    epoch gives no information: the angle is NaN, the epoch counts, and nothing else
+    changes, so that later epochs are measured from the last finite anchor.
+
+    Args:
+      state: the state.
+      params: the parameters at the end of the epoch, the tree that ``init`` was given.
+
+    Returns:
+      The new state and the parameters, averaged where that was due.
+    """
+    hyper = state.hyperparams
+    x = inexact_leaves(params)
+    y = inexact_leaves(state.anchor)
+    s = inexact_leaves(state.previous_step)
+    turn = measure_turn(x, y, s)
+    angles = jnp.concatenate([state.angles[1:], turn.angle[None]])
+
+    # Comparisons with NaN are false: no information, no decision.
+    trigger = jnp.abs(angular_velocity_change(angles)) < state.threshold
+    restart = trigger & hyper.restart_on_retrigger
+    dropping = state.dropping | trigger
+    counts = dropping & turn.finite
+    k = jnp.where(restart, 0, state.delay_count)
+    k = jnp.where(counts, optax.safe_increment(k), k)
+    drop = counts & (k >= hyper.drop_delay)
+
+    # Arrays of the parameters' size are written in these two loops alone: in place,
+    # and only when they change. x goes through both, though only the second changes
+    # it: a loop that read x from outside would not be ordered before the one that
+    # overwrites it, and XLA would copy x for safety.
+    x, y, s = once(turn.finite, _record_step, (x, y, s))
+    average = state.average
+    averaged = jnp.zeros_like(drop)
+    if average is not None:
+        averaged = drop & (k > 1)  # the average of one epoch is that epoch
+        rebase = averaged & ~hyper.anchor_before_averaging
+        z = inexact_leaves(average)
+
+        def average_parameters(operand):
+            x, y, z = operand
+            z = _add_to_average(z, x, k)
+            return _select(averaged, z, x), _select(rebase, z, y), z
+
+        x, y, z = once(counts, average_parameters, (x, y, z))
+        average = replace_inexact(average, z)
+
+    # A floor above the present rate leaves the rate where it is.
+    floor = jnp.minimum(hyper.min_learning_rate / hyper.learning_rate, state.scale)
+    scale = jnp.maximum(floor, hyper.drop_factor * state.scale)
+    threshold = jnp.minimum(hyper.max_threshold, state.threshold / hyper.drop_factor)
+
+    epoch = optax.safe_increment(state.epoch)
+    num_drops = optax.safe_increment(state.num_drops)
+    state = AutoDropState(
+        step=None if state.step is None else jnp.zeros_like(state.step),
+        epoch=epoch,
+        scale=jnp.where(drop, scale, state.scale),
+        threshold=jnp.where(drop, threshold, state.threshold),
+        angles=angles,
+        delay_count=jnp.where(drop, 0, k),
+        dropping=dropping & ~drop,
+        num_drops=jnp.where(drop, num_drops, state.num_drops),
+        last_drop_epoch=jnp.where(drop, epoch, state.last_drop_epoch),
+        averaged=averaged,
+        step_norm=turn.norm,
+        anchor=replace_inexact(state.anchor, y),
+        previous_step=replace_inexact(state.previous_step, s),
+        average=average,
+        hyperparams=hyper,
+    )
+    return state, replace_inexact(params, x)
+
+
+def angular_velocity_change(angles: jax.Array) -> jax.Array:
+    """Mean of the last n of n + 1 angles minus that of the first n, in degrees.
+
+    All but the outermost two cancel. A NaN among them blocks all the same.
+    """
+    change = (angles[-1] - angles[0]) / (angles.size - 1)
+    return jnp.where(jnp.any(jnp.isnan(angles)), jnp.nan, change)
+
+
+def _add_to_average(
+    average: list[jax.Array], x: list[jax.Array], k: jax.Array
+) -> list[jax.Array]:
+    """The mean of x_1, ..., x_k with weights 1, ..., k, from that without x_k.
+
+    2 z / (k (k + 1)) as a running mean, which does not overflow where z would.
+    """
+    weight = 2.0 / (k.astype(jnp.float32) + 1.0)
+
+    def add(mean: jax.Array, value: jax.Array) -> jax.Array:
+        value = widen(value)
+        later = mean + (value - mean) * weight.astype(mean.dtype)
+        return jnp.where(k == 1, value, later)
+
+    return [add(*pair) for pair in zip(average, x, strict=True)]
+
+
+def _record_step(operand):
+    """s_t = x - y;  y = x."""
+    x, y, _ = operand
+    return x, x, [step_between(p, q) for p, q in zip(x, y, strict=True)]
+
+
+def _select(
+    condition: jax.Array, values: list[jax.Array], others: list[jax.Array]
+) -> list[jax.Array]:
+    """``values`` where ``condition`` holds, cast to the dtypes of ``others``."""
+    pairs = zip(values, others, strict=True)
+    return [jnp.where(condition, v.astype(p.dtype), p) for v, p in pairs]
+
+
+def _wide_zeros(x: jax.Array) -> jax.Array:
+    """Zeros in 32 bits or more with the sharding of ``x``, under ``jit`` too.
+
+    A constant has no sharding for the partitioner to propagate; a function of ``x``
+    has. It must be zero for NaN as well.
+    """
+    if not is_inexact(x):
+        return jnp.copy(x)
+    return jnp.isnan(x).astype(wide_dtype(x.dtype)) * 0

@@ -1,0 +1,1 @@
+"""Training runs that show what AutoDrop does: `python -m experiments --help`."""

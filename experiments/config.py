@@ -1,0 +1,95 @@
+"""What defines a run."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from experiments.errors import UserError
+
+
+@dataclass(frozen=True)
+class AutoDropOptions:
+    """Arguments of `autodrop_optax.autodrop`; the defaults are the paper's."""
+
+    drop_factor: float = 0.2
+    """What a drop multiplies the rate by."""
+    min_learning_rate: float = 1e-4
+    """Drops take the rate no lower."""
+    threshold: float = 0.01
+    """Degrees per epoch: smaller changes of the angular velocity are saturation."""
+    max_threshold: float = 1.0
+    """Degrees per epoch: a drop divides the threshold by drop_factor, up to this."""
+    drop_delay: int = 20
+    """Epochs from the trigger to the drop."""
+    averaging: bool = True
+    """At a drop, replace the parameters by their average over the delay."""
+    window: int = 1
+    """Epochs over which the change of the angular velocity is averaged."""
+    retrigger: Literal["ignore", "restart"] = "ignore"
+    """What saturation during the delay does."""
+    anchor: Literal["after_averaging", "before_averaging"] = "after_averaging"
+    """From where the step after an averaging is measured."""
+
+
+@dataclass(frozen=True)
+class MultistepOptions:
+    """The usual hand-made schedule."""
+
+    milestones: tuple[float, ...] = (0.3, 0.6, 0.8)
+    """Fractions of the run after which the rate drops."""
+    drop_factor: float = 0.2
+    """What a drop multiplies the rate by."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A run. Everything in it derives from these values, bit for bit."""
+
+    workload: str = "fashion_mnist_mlp"
+    """Data, network and optimizer; `python -m experiments list` shows the choices."""
+    schedule: str = "autodrop"
+    """What drives the learning rate; `list` shows the choices."""
+    epochs: int = 60
+    """Passes over the training images."""
+    seed: int = 0
+    """Of the initial parameters and of the order of the images."""
+    autodrop: AutoDropOptions = field(default_factory=AutoDropOptions)
+    """Settings of the schedule `autodrop`."""
+    multistep: MultistepOptions = field(default_factory=MultistepOptions)
+    """Settings of the schedule `multistep`."""
+
+    def __post_init__(self):
+        if self.epochs < 1:
+            raise UserError(f"epochs must be at least 1, got {self.epochs}.")
+
+
+def differences(config: RunConfig, recorded: dict[str, Any]) -> list[str]:
+    """Returns what differs between a configuration and a recorded one.
+
+    Args:
+      config: a configuration.
+      recorded: the content of a run's config.json.
+
+    Returns:
+      An entry ``key: recorded value there, value here`` for every key that differs.
+    """
+    # Through JSON, in which a tuple is a list.
+    ours = _flat(json.loads(json.dumps(dataclasses.asdict(config))))
+    theirs = _flat(recorded)
+    return [
+        f"{key}: {theirs.get(key)} there, {ours.get(key)} here"
+        for key in sorted(ours | theirs)
+        if ours.get(key) != theirs.get(key)
+    ]
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    flat = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

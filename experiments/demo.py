@@ -1,0 +1,77 @@
+"""`python -m experiments demo`: AutoDrop beside the usual hand-made schedule."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments import figures, tables
+from experiments.data.dataset import Dataset
+from experiments.errors import DataUnavailableError, UserError, choose
+from experiments.jobs import plan, run_all
+from experiments.workloads import WORKLOADS
+
+_PRESETS = ("demo_autodrop", "multistep")
+
+
+def demo(
+    *,
+    workload: str | None = None,
+    epochs: int | None = None,
+    seeds: Sequence[int] = (0,),
+    out: Path = Path("runs/demo"),
+    data_dir: Path | None = None,
+    fresh: bool = False,
+) -> None:
+    """Trains with AutoDrop and with the multi-step schedule, then compares them.
+
+    What is finished in the folder is taken as it is, what was begun goes on.
+
+    Args:
+      workload: what to train; by default Fashion-MNIST's, or the digits' where
+        Fashion-MNIST cannot be had.
+      epochs: passes over the training images; by default the workload's.
+      seeds: the figure shows the first, the table all.
+      out: folder for the runs, the figure and the table.
+      data_dir: folder with Fashion-MNIST's four files.
+      fresh: delete the runs in the folder that this demo would take or go on with.
+    """
+    if not seeds:
+        raise UserError("--seeds needs at least one seed.")
+    workload, dataset = _load(workload, data_dir)
+    print(f"data: {dataset}")
+    if epochs is None:
+        epochs = WORKLOADS[workload].epochs
+    jobs = plan(_PRESETS, workload, epochs, seeds, out)
+    if fresh:
+        for job in jobs:
+            shutil.rmtree(job.folder, ignore_errors=True)
+    finished = list(run_all(jobs, dataset))
+    results = [done.result for done in finished]
+
+    first = [done for done in finished if done.job.config.seed == seeds[0]]
+    labels = {"demo_autodrop": "AutoDrop", "multistep": "multi-step"}
+    figure = figures.compare(
+        [figures.curves(labels[done.job.preset], done.rows) for done in first],
+        title=f"{dataset.name}, {WORKLOADS[workload].network}, seed {seeds[0]}",
+    )
+    figures.save(figure, out / "demo.png")
+    tables.write_csv(out / "demo.csv", results)
+    print()
+    print(tables.runs_table(results))
+    if len(seeds) > 1:
+        print()
+        print(tables.seeds_table(results))
+    print()
+    print(f"figure: {out / 'demo.png'}")
+    print(f"table: {out / 'demo.csv'}")
+    print(f"runs: {', '.join(str(job.folder) for job in jobs)}")
+
+
+def _load(workload: str | None, data_dir: Path | None) -> tuple[str, Dataset]:
+    if workload is not None:
+        return workload, choose(WORKLOADS, "workload", workload).load(data_dir)
+    try:
+        return "fashion_mnist_mlp", WORKLOADS["fashion_mnist_mlp"].load(data_dir)
+    except DataUnavailableError as error:
+        print(f"{error} The demo runs on the digits instead.")
+        return "digits_mlp", WORKLOADS["digits_mlp"].load(None)

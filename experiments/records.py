@@ -1,0 +1,141 @@
+"""The files of a run besides its checkpoints.
+
+metrics.jsonl, one line per epoch, is the record; TensorBoard's files repeat it.
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import shutil
+from pathlib import Path
+
+import jax
+from tensorboardX import SummaryWriter
+
+from experiments.config import RunConfig, differences
+from experiments.errors import UserError
+
+Row = dict[str, float]
+
+_CONFIG = "config.json"
+_ENVIRONMENT = "environment.json"
+_METRICS = "metrics.jsonl"
+_TENSORBOARD = "tensorboard"
+_PACKAGES = ("jax", "jaxlib", "optax", "flax", "orbax-checkpoint", "numpy")
+
+
+def open_run(folder: Path, config: RunConfig, *, resume: bool) -> None:
+    """Makes the folder of a new run, or checks that this run may go on in it.
+
+    Args:
+      folder: the run's folder.
+      config: what is to be run.
+      resume: whether to go on with a run that is there.
+
+    Raises:
+      UserError: the folder holds a run and ``resume`` is false, or a run with another
+        configuration.
+    """
+    path = folder / _CONFIG
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_json(path, dataclasses.asdict(config))
+        return
+    if not resume:
+        raise UserError(
+            f"{folder} already holds a run: go on with it with --resume, or choose"
+            " another folder with --out."
+        )
+    changed = differences(config, json.loads(path.read_text()))
+    if changed:
+        raise UserError(
+            f"{folder} holds a run with another configuration"
+            f" ({'; '.join(changed)}): resume with the same one, or choose another"
+            " folder with --out."
+        )
+
+
+def write_environment(folder: Path, data_source: str) -> None:
+    """Writes environment.json: versions, device and where the data came from."""
+    device = jax.devices()[0]
+    _write_json(
+        folder / _ENVIRONMENT,
+        {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in _PACKAGES},
+            "autodrop_optax": importlib.metadata.version("autodrop-optax"),
+            "platform": device.platform,
+            "device": device.device_kind,
+            "cpu_count": os.cpu_count(),
+            "data": data_source,
+        },
+    )
+
+
+def read_metrics(folder: Path) -> list[Row]:
+    """Reads the rows of metrics.jsonl, null as NaN; [] if there is no such file.
+
+    A last line without its end, which a killed process may leave, is left out.
+    """
+    path = folder / _METRICS
+    if not path.exists():
+        return []
+    lines = path.read_text().splitlines(keepends=True)
+    rows = [json.loads(line) for line in lines if line.endswith("\n")]
+    return [{k: math.nan if v is None else v for k, v in r.items()} for r in rows]
+
+
+class MetricsWriter:
+    """Writes each epoch's row to metrics.jsonl and TensorBoard."""
+
+    def __init__(self, folder: Path, epoch: int):
+        """Opens the files and drops what they hold past ``epoch``.
+
+        Args:
+          folder: the run's folder.
+          epoch: the epoch that the run goes on after; 0 for a new run.
+        """
+        rows = [row for row in read_metrics(folder) if row["epoch"] <= epoch]
+        # A rename, so that no moment has half of the file.
+        part = folder / f"{_METRICS}.part"
+        part.write_text("".join(_line(row) for row in rows))
+        part.replace(folder / _METRICS)
+        self._file = (folder / _METRICS).open("a")
+        # Events cannot be cut; written anew they hold each epoch once.
+        shutil.rmtree(folder / _TENSORBOARD, ignore_errors=True)
+        self._tensorboard = SummaryWriter(str(folder / _TENSORBOARD))
+        for row in rows:
+            self._add_scalars(row)
+
+    def __enter__(self) -> "MetricsWriter":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._file.close()
+        self._tensorboard.close()
+
+    def write(self, row: Row) -> None:
+        """Writes one epoch."""
+        self._file.write(_line(row))
+        self._file.flush()
+        self._add_scalars(row)
+
+    def _add_scalars(self, row: Row) -> None:
+        for name, value in row.items():
+            if name != "epoch" and not math.isnan(value):
+                self._tensorboard.add_scalar(name, value, int(row["epoch"]))
+
+
+def _line(row: Row) -> str:
+    """One line of strict JSON, which knows no NaN."""
+    values = {k: None if math.isnan(v) else v for k, v in row.items()}
+    return json.dumps(values, allow_nan=False) + "\n"
+
+
+def _write_json(path: Path, content: dict) -> None:
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(content, indent=2) + "\n")
+    part.replace(path)

@@ -1,0 +1,284 @@
+"""The commands as a user calls them."""
+
+import csv
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pooch
+import pytest
+
+from experiments.__main__ import main
+from experiments.checkpoints import Checkpoints
+from experiments.data import fashion_mnist
+from experiments.data.digits import load_digits
+from experiments.history import drop_epochs
+from experiments.presets import PRESETS
+from experiments.records import read_metrics
+from experiments.schedules import SCHEDULES
+from experiments.training import set_up
+from experiments.workloads import WORKLOADS
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def call(*parts: str) -> None:
+    """Calls the command line; the parts are split at white space."""
+    main(" ".join(parts).split())
+
+
+def test_list_shows_everything(capsys):
+    main(["list"])
+    output = capsys.readouterr().out
+    for name, preset in PRESETS.items():
+        assert name in output
+        for note in (preset.what, preset.why, preset.expected, preset.time):
+            assert note.split()[0] in output
+    for name in [*WORKLOADS, *SCHEDULES]:
+        assert name in output
+
+
+@pytest.mark.parametrize(
+    ("args", "table"),
+    [
+        (["train", "constant", "--workload", "mnist"], WORKLOADS),
+        (
+            ["train", "constant", "--workload", "digits_mlp", "--schedule", "cos"],
+            SCHEDULES,
+        ),
+        (["sweep", "--presets", "best", "--workloads", "digits_mlp"], PRESETS),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_known_ones(args, table, tmp_path):
+    with pytest.raises(SystemExit, match=f"choose from {', '.join(table)}"):
+        main([*args, "--out", str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["train", "multistep", "--learning-rte", "0.1"],
+        ["train", "demo_autodrop", "--autodrop.treshold", "1"],
+        ["train", "demo_autodrop", "--workload", "mnist"],
+        ["demo", "--epoch", "three"],
+    ],
+)
+def test_unknown_option_is_an_error(args, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(args)
+    assert caught.value.code == 2
+    assert args[-2] in capsys.readouterr().err
+
+
+def test_what_the_user_can_put_right_is_one_sentence(tmp_path):
+    with pytest.raises(SystemExit) as caught:
+        main(["train", "multistep", "--data-dir", str(tmp_path)])
+    message = str(caught.value.code)
+    assert message.startswith("Error: The folder for Fashion-MNIST")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("demo --seeds", "at least one seed"),
+        ("demo --epochs 0", "epochs must be at least 1, got 0"),
+        ("train paper_autodrop --epochs 0", "epochs must be at least 1, got 0"),
+        ("train paper_autodrop --autodrop.threshold 2", r"threshold=2\.0 exceeds"),
+    ],
+)
+def test_values_out_of_range(line, message, tmp_path):
+    with pytest.raises(SystemExit, match=message):
+        call(line, f"--workload digits_mlp --out {tmp_path / 'run'}")
+    assert not (tmp_path / "run").exists()
+
+
+def test_option_after_the_preset_changes_it(tmp_path, capsys):
+    call(
+        "train multistep --workload digits_mlp --epochs 2 --multistep.milestones 0.5",
+        f"--out {tmp_path / 'run'}",
+    )
+    rates = [row["learning_rate"] for row in read_metrics(tmp_path / "run")]
+    np.testing.assert_allclose(rates, [0.1, 0.02], rtol=1e-6)
+
+
+@pytest.fixture
+def demo(tmp_path, capsys):
+    """Runs the demo on the digits; returns what it printed."""
+
+    def run(*args):
+        main(["demo", "--workload", "digits_mlp", "--out", str(tmp_path), *args])
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_demo_from_end_to_end(demo, tmp_path):
+    output = demo("--epochs", "3", "--seeds", "0", "1")
+    assert "data: Digits (1347 train, 450 test) from scikit-learn" in output
+    for name in ("demo_autodrop-seed0", "multistep-seed1"):
+        folder = tmp_path / f"digits_mlp-{name}"
+        assert name[:5] in output
+        for file in ("config.json", "environment.json", "metrics.jsonl"):
+            assert (folder / file).is_file()
+        assert list((folder / "tensorboard").iterdir())
+    assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
+    assert str(tmp_path / "demo.png") in output
+    with (tmp_path / "demo.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["schedule"], line["seed"]) for line in lines] == [
+        ("demo_autodrop", "0"),
+        ("demo_autodrop", "1"),
+        ("multistep", "0"),
+        ("multistep", "1"),
+    ]
+    rows = read_metrics(tmp_path / "digits_mlp-multistep-seed1")
+    assert float(lines[3]["final_error"]) == pytest.approx(
+        rows[-1]["test_error"], abs=1e-4
+    )
+    assert lines[3]["drop_epochs"] == "1 2"
+    assert "mean" in output or "±" in output
+
+
+def test_demo_called_again_takes_what_is_finished(demo, tmp_path):
+    record = tmp_path / "digits_mlp-multistep-seed0" / "metrics.jsonl"
+    demo("--epochs", "2")
+    before = record.read_text()
+    output = demo("--epochs", "2")
+    assert "multistep, seed 0: taken from" in output
+    assert "epoch   1/2" not in output
+    assert record.read_text() == before
+    with pytest.raises(SystemExit, match="epochs: 2 there, 3 here"):
+        demo("--epochs", "3")
+    output = demo("--epochs", "3", "--fresh")
+    assert "epoch   1/3" in output
+    assert len(read_metrics(record.parent)) == 3
+
+
+def test_demo_without_fashion_mnist_says_so_and_runs_on_the_digits(
+    tmp_path, capsys, monkeypatch
+):
+    def refuse(*args, **kwargs):
+        raise ConnectionError
+
+    monkeypatch.delenv(fashion_mnist.ENVIRONMENT_VARIABLE, raising=False)
+    monkeypatch.setattr(fashion_mnist, "SYSTEM_FOLDER", tmp_path / "none")
+    monkeypatch.setattr(pooch, "retrieve", refuse)
+    main(["demo", "--epochs", "1", "--out", str(tmp_path)])
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith("Fashion-MNIST is not on this machine")
+    assert second.startswith("data: Digits")
+
+
+def test_demo_settings_drop_twice_on_the_digits(tmp_path):
+    call("train demo_autodrop --workload digits_mlp", f"--out {tmp_path / 'run'}")
+    rows = read_metrics(tmp_path / "run")
+    drops = drop_epochs(rows)
+    assert len(rows) == 60
+    assert len(drops) >= 2
+    # After 13 epochs at the earliest can there be a trigger, 4 epochs before the drop.
+    assert drops[0] >= 13 + 4
+    assert rows[-1]["learning_rate"] < 0.05
+
+
+def test_sweep_writes_a_table(tmp_path, capsys):
+    table = tmp_path / "table.csv"
+    call(
+        "sweep --presets constant --workloads digits_mlp --seeds 3 4 --epochs 1",
+        f"--out {tmp_path / 'runs'} --csv {table}",
+    )
+    with table.open() as file:
+        lines = list(csv.DictReader(file))
+    errors = [float(line["final_error"]) for line in lines]
+    mean, sd = np.mean(errors), np.std(errors, ddof=1)
+    assert f"{mean:.2f} ± {sd:.2f} %" in capsys.readouterr().out
+
+
+class TestKilledProcess:
+    """A real process is killed and interrupted; it goes on as if nothing had been."""
+
+    EPOCHS = 40
+    COMMAND = (
+        *(sys.executable, "-m", "experiments", "train", "demo_autodrop"),
+        *("--workload", "digits_mlp", "--epochs", str(EPOCHS)),
+    )
+
+    @pytest.fixture(autouse=True)
+    def no_process_stays(self):
+        self.processes = []
+        yield
+        for process in self.processes:
+            process.kill()
+            process.communicate()
+
+    def start(self, folder, *args):
+        process = subprocess.Popen(
+            [*self.COMMAND, "--out", str(folder), *args],
+            cwd=REPOSITORY,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.processes.append(process)
+        return process
+
+    def stop(self, process, folder, epoch, signal_number):
+        """Signals the process once it has done ``epoch`` epochs."""
+        deadline = time.monotonic() + 120
+        while len(read_metrics(folder)) < epoch:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal_number)
+        _, errors = process.communicate(timeout=60)
+        assert len(read_metrics(folder)) < self.EPOCHS, "it was over before the signal"
+        return process.returncode, errors
+
+    def finish(self, folder, *args):
+        process = self.start(folder, *args)
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+
+    def final_state(self, folder):
+        preset = PRESETS["demo_autodrop"].config
+        config = dataclasses.replace(preset, workload="digits_mlp")
+        like, _ = set_up(config, load_digits())
+        with Checkpoints(folder / "checkpoints") as checkpoints:
+            return jax.device_get(checkpoints.restore_latest(like))
+
+    def test_resumes_bit_for_bit(self, tmp_path):
+        whole, broken = tmp_path / "whole", tmp_path / "broken"
+        self.finish(whole)
+
+        process = self.start(broken)
+        code, _ = self.stop(process, broken, 6, signal.SIGKILL)
+        assert code == -signal.SIGKILL
+        process = self.start(broken, "--resume")
+        code, errors = self.stop(process, broken, 15, signal.SIGINT)
+        assert code == 1
+        assert errors.strip().startswith("Stopped.")
+        assert "Traceback" not in errors
+        self.finish(broken, "--resume")
+
+        def lines(folder):
+            text = (folder / "metrics.jsonl").read_text()
+            rows = [json.loads(line) for line in text.splitlines()]
+            return [{**row, "seconds": None} for row in rows]
+
+        assert lines(broken) == lines(whole)
+        assert [row["epoch"] for row in lines(broken)] == list(
+            range(1, self.EPOCHS + 1)
+        )
+        jax.tree.map(
+            np.testing.assert_array_equal,
+            self.final_state(broken),
+            self.final_state(whole),
+        )

@@ -1,0 +1,11 @@
+"""Hostile switches for the tests of the library."""
+
+import jax
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def strict_arrays():
+    """Nothing may depend on implicit promotion of dtypes or ranks."""
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        yield

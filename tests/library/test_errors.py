@@ -1,0 +1,170 @@
+"""Bad input: each error names the value, the range and the remedy."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from autodrop_optax import autodrop, autodrop_metrics, end_epoch, with_autodrop
+
+OUT_OF_RANGE = [
+    ("learning_rate", 0.0, "positive and finite"),
+    ("learning_rate", -0.1, "positive and finite"),
+    ("learning_rate", float("nan"), "positive and finite"),
+    ("learning_rate", float("inf"), "positive and finite"),
+    ("learning_rate", "0.1", "positive and finite"),
+    ("drop_factor", 0.0, "between 0 and 1"),
+    ("drop_factor", 1.0, "between 0 and 1"),
+    ("drop_factor", 5.0, "between 0 and 1"),
+    ("min_learning_rate", -1e-9, "0 or more"),
+    ("threshold", -0.1, "0 degrees or more"),
+    ("max_threshold", float("nan"), "0 degrees or more"),
+    ("drop_delay", 0, "an integer of at least 1"),
+    ("drop_delay", 2.5, "an integer of at least 1"),
+    ("window", 0, "an integer of at least 1"),
+    ("window", 1.5, "an integer of at least 1"),
+    ("retrigger", "sometimes", "'ignore' or 'restart'"),
+    ("anchor", "nowhere", "'after_averaging' or 'before_averaging'"),
+    ("averaging", 1, "True or False"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "allowed"), OUT_OF_RANGE)
+def test_out_of_range(name, value, allowed):
+    keywords = {"learning_rate": 0.1} | {name: value}
+    pattern = f"{name} must be {re.escape(allowed)}.*got {re.escape(repr(value))}"
+    with pytest.raises(ValueError, match=pattern):
+        autodrop(**keywords)
+    with pytest.raises(ValueError, match=pattern):
+        with_autodrop(optax.sgd(0.1), steps_per_epoch=2, **keywords)
+
+
+@pytest.mark.parametrize("value", [0, -3, 1.5, True, "7"])
+def test_steps_per_epoch(value):
+    pattern = f"steps_per_epoch must be an integer of at least 1, got {value!r}"
+    with pytest.raises(ValueError, match=pattern):
+        autodrop(0.1, steps_per_epoch=value, averaging=False)
+    with pytest.raises(ValueError, match=pattern):
+        with_autodrop(optax.sgd(0.1), 0.1, value)
+
+
+def test_threshold_above_its_cap():
+    with pytest.raises(ValueError, match=r"threshold=2.0 exceeds max_threshold=1.0"):
+        autodrop(0.1, threshold=2.0)
+
+
+def test_threshold_none_is_reserved():
+    with pytest.raises(ValueError, match=r"threshold must be a number.*None"):
+        autodrop(0.1, threshold=None)
+
+
+def test_a_schedule_as_learning_rate():
+    with pytest.raises(
+        ValueError, match=r"(?s)schedule.*Put the schedule in the chain"
+    ):
+        autodrop(optax.cosine_decay_schedule(0.1, 100))
+
+
+def test_averaging_on_a_counting_link():
+    with pytest.raises(ValueError, match=r"averaging=False.*end_epoch.*with_autodrop"):
+        autodrop(0.1, steps_per_epoch=10)
+
+
+def test_tracers_and_arrays_pass():
+    @jax.jit
+    def rate(learning_rate, drop_factor, drop_delay):
+        link = autodrop(learning_rate, drop_factor=drop_factor, drop_delay=drop_delay)
+        return autodrop_metrics(link.init(jnp.ones(2)))["learning_rate"]
+
+    assert float(rate(0.1, 0.5, 3)) == pytest.approx(0.1)
+    autodrop(jnp.asarray(0.1), threshold=jnp.asarray(0.5))
+    autodrop(np.float32(0.1), drop_delay=np.int64(3), window=np.int32(2))
+
+
+def test_a_traced_window_says_to_make_it_static():
+    optimizer = optax.inject_hyperparams(autodrop)(0.1)
+    with pytest.raises(ValueError, match=r"window.*static_args"):
+        jax.jit(optimizer.init)(jnp.ones(2))
+
+
+def test_parameters_are_needed():
+    params = jnp.ones(2)
+    link = autodrop(0.1, steps_per_epoch=3, averaging=False)
+    with pytest.raises(
+        ValueError, match=r"params=None.*update\(updates, state, params\)"
+    ):
+        link.update(params, link.init(params))
+    wrapped = with_autodrop(optax.sgd(0.1), 0.1, 3)
+    with pytest.raises(
+        ValueError, match=r"params=None.*update\(updates, state, params\)"
+    ):
+        wrapped.update(params, wrapped.init(params))
+
+
+def test_a_link_with_explicit_epochs_needs_no_parameters():
+    link = autodrop(0.1)
+    link.update(jnp.ones(2), link.init(jnp.ones(2)))
+
+
+@pytest.mark.parametrize(
+    "call", [lambda s: end_epoch(jnp.ones(2), s), autodrop_metrics]
+)
+def test_a_state_without_autodrop(call):
+    state = optax.sgd(0.1, momentum=0.9).init(jnp.ones(2))
+    with pytest.raises(ValueError, match=r"holds no state of AutoDrop.*built with"):
+        call(state)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        pytest.param(autodrop(0.1, steps_per_epoch=3, averaging=False), id="link"),
+        pytest.param(with_autodrop(optax.sgd(0.1), 0.1, 3), id="wrapper"),
+    ],
+)
+def test_end_epoch_on_a_counting_state(optimizer):
+    params = jnp.ones(2)
+    state = optimizer.init(params)
+    for call in (end_epoch, jax.jit(end_epoch)):
+        with pytest.raises(ValueError, match=r"counts its epochs itself.*twice"):
+            call(params, state)
+
+
+def test_lookahead_params():
+    params = optax.LookaheadParams.init_synced(jnp.ones(2))
+    with pytest.raises(TypeError, match=r"LookaheadParams.*inside"):
+        end_epoch(params, autodrop(0.1).init(jnp.ones(2)))
+
+
+def test_two_states_over_the_same_parameters():
+    optimizer = optax.chain(autodrop(0.1), optax.sgd(0.1), autodrop(0.1))
+    params = {"w": jnp.ones(2)}
+    with pytest.raises(ValueError, match=r"2 states of AutoDrop cover.*\['w'\]"):
+        end_epoch(params, optimizer.init(params))
+
+
+def test_other_parameters_than_at_init():
+    params = {"w": jnp.ones(2)}
+    link_state = autodrop(0.1).init(params)
+    with pytest.raises(
+        ValueError, match=r"(?s)params.*given to init differ in structure"
+    ):
+        end_epoch({"v": jnp.ones(2)}, link_state)
+    with pytest.raises(ValueError, match=r"differ in shape at \['w'\].*\(3,\).*\(2,\)"):
+        end_epoch({"w": jnp.ones(3)}, link_state)
+    for optimizer in (
+        with_autodrop(optax.identity(), 0.1, 3),
+        autodrop(0.1, steps_per_epoch=3, averaging=False),
+    ):
+        state = optimizer.init(params)
+        with pytest.raises(ValueError, match="given to init differ in shape"):
+            optimizer.update({"w": jnp.ones(3)}, state, {"w": jnp.ones(3)})
+
+
+def test_parameters_without_a_direction():
+    with pytest.raises(ValueError, match=r"every leaf is of dtype bool, int32"):
+        autodrop(0.1).init({"i": jnp.arange(3), "b": jnp.array([True])})
+    autodrop(0.1).init({})  # a frozen group, or a placeholder

@@ -1,0 +1,79 @@
+"""What AutoDrop costs in memory, read off the compiled programs."""
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+
+from autodrop_optax import _angle, autodrop, end_epoch, with_autodrop
+
+SIZE = 1_000_000
+COPY = 4 * SIZE  # bytes of one float32 copy of the parameters
+
+
+@pytest.fixture(autouse=True)
+def one_device(monkeypatch):
+    monkeypatch.setattr(_angle, "_on_one_device", lambda x: True)
+    jax.clear_caches()
+    yield
+    jax.clear_caches()
+
+
+def compiled(function, *args):
+    return jax.jit(function, donate_argnums=(0, 1)).lower(*args).compile()
+
+
+def copies(optimizer, params):
+    """Bytes of the state, in copies of the parameters."""
+    state = jax.eval_shape(optimizer.init, params)
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state)) / COPY
+
+
+@pytest.mark.parametrize(("averaging", "most"), [(True, 3), (False, 2)])
+def test_extra_copies_of_the_parameters(averaging, most):
+    params = {"w": jnp.ones(SIZE)}
+    assert copies(autodrop(0.1, averaging=averaging), params) < most + 0.001
+    base = copies(optax.sgd(0.1, momentum=0.9), params)
+    wrapped = with_autodrop(optax.sgd(0.1, momentum=0.9), 0.1, 5, averaging=averaging)
+    assert copies(wrapped, params) - base < most + 0.001
+
+
+@pytest.mark.parametrize("averaging", [True, False])
+def test_an_epoch_end_works_in_place(averaging):
+    params = {"w": jnp.ones(SIZE)}
+    state = autodrop(0.1, averaging=averaging).init(params)
+    memory = compiled(end_epoch, params, state).memory_analysis()
+    assert memory.temp_size_in_bytes < 0.15 * COPY
+    assert memory.alias_size_in_bytes >= (4 if averaging else 3) * COPY
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        pytest.param(
+            optax.chain(optax.sgd(0.1, momentum=0.9), autodrop(0.1)), id="link"
+        ),
+        pytest.param(with_autodrop(optax.sgd(0.1, momentum=0.9), 0.1, 5), id="wrapper"),
+        pytest.param(
+            optax.chain(
+                optax.sgd(0.1, momentum=0.9),
+                autodrop(0.1, steps_per_epoch=5, averaging=False),
+            ),
+            id="counting",
+        ),
+    ],
+)
+def test_a_step_copies_no_state(optimizer):
+    params = {"w": jnp.ones(SIZE)}
+
+    def step(params, state, gradients):
+        updates, state = optimizer.update(gradients, state, params)
+        return optax.apply_updates(params, updates), state
+
+    state = optimizer.init(params)
+    memory = compiled(step, params, state, params).memory_analysis()
+    # The wrapper writes out the updates and, at an epoch end, where they lead.
+    assert memory.temp_size_in_bytes < 2.2 * COPY
+    text = compiled(step, params, state, params).as_text()
+    entry = text[text.index("ENTRY") :]
+    assert f"f32[{SIZE}]{{0}} copy(" not in entry
