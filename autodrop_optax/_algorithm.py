@@ -172,7 +172,7 @@ def finish_epoch(
     scale = jnp.maximum(floor, hyper.drop_factor * state.scale)
     threshold = jnp.minimum(hyper.max_threshold, state.threshold / hyper.drop_factor)
 
-    epoch = optax.safe_increment(state.epoch)
+    epoch = jnp.asarray(optax.safe_increment(state.epoch))
     num_drops = optax.safe_increment(state.num_drops)
     state = AutoDropState(
         step=None if state.step is None else jnp.zeros_like(state.step),

@@ -22,10 +22,10 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax import lax
 
 from autodrop_optax._once import once
@@ -66,7 +66,7 @@ class Turn(NamedTuple):
     finite: jax.Array
 
 
-def angle_between(a: chex.ArrayTree, b: chex.ArrayTree) -> jax.Array:
+def angle_between(a: optax.Params, b: optax.Params) -> jax.Array:
     """Returns the angle between two pytrees, each taken as one long vector.
 
     ``(180/pi) arccos(<a, b> / (|a| |b|))``, the real part of the inner product if

@@ -131,8 +131,7 @@ def autodrop(
         retrigger=retrigger,
         anchor=anchor,
     )
-    counting = steps_per_epoch is not None
-    if counting:
+    if steps_per_epoch is not None:
         check_count("steps_per_epoch", steps_per_epoch)
         if averaging:
             raise ValueError(
@@ -142,17 +141,18 @@ def autodrop(
                 " with_autodrop(optimizer, learning_rate, steps_per_epoch)."
             )
 
-    def init_fn(params):
-        return init_state(settings, params, counting=counting)
+    def init_fn(params) -> Any:
+        return init_state(settings, params, counting=steps_per_epoch is not None)
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(updates, state, params=None, **extra_args) -> Any:
         del extra_args
         state = adopt_settings(settings, state)
-        if counting:
-            _require_params(params, "autodrop(..., steps_per_epoch=...)")
-            # The epoch before this step is over, and here are its parameters.
-            state = _finish_epoch_if(state.step >= steps_per_epoch, state, params)
-            state = state._replace(step=state.step + 1)
+        if steps_per_epoch is not None:
+            params = _require(params, "autodrop(..., steps_per_epoch=...)")
+            # The step before this one may have ended an epoch with these parameters.
+            over = _steps(state) >= steps_per_epoch
+            state = _finish_epoch_if(over, state, params)
+            state = state._replace(step=_steps(state) + 1)
         return _scale(updates, state.scale), state
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
@@ -227,21 +227,21 @@ def with_autodrop(
     check_count("steps_per_epoch", steps_per_epoch)
     optimizer = optax.with_extra_args_support(optimizer)
 
-    def init_fn(params):
+    def init_fn(params) -> Any:
         state = init_state(settings, params, counting=True)
         return optimizer.init(params), state
 
-    def update_fn(updates, state, params=None, **extra_args):
-        _require_params(params, "with_autodrop")
+    def update_fn(updates, state, params=None, **extra_args) -> Any:
+        params = _require(params, "with_autodrop")
         inner_state, state = state
         updates, inner_state = optimizer.update(
             updates, inner_state, params, **extra_args
         )
         state = adopt_settings(settings, state)
         updates = _scale(updates, state.scale)
-        state = state._replace(step=state.step + 1)
+        steps = _steps(state) + 1
         state, updates = _finish_epoch_after_if(
-            state.step >= steps_per_epoch, state, params, updates
+            steps >= steps_per_epoch, state._replace(step=steps), params, updates
         )
         return updates, (inner_state, state)
 
@@ -363,7 +363,7 @@ def _finish_epoch_after_if(
         state, updates = operand
         x = inexact_leaves(params)
         u = inexact_leaves(updates)
-        after = replace_inexact(params, optax.apply_updates(x, u))
+        after = replace_inexact(params, _add(x, u))
         state, after = finish_epoch(state, after)
 
         def jump(u):
@@ -374,7 +374,7 @@ def _finish_epoch_after_if(
         # The user adds the update, which rounds: measure from where that ends.
         rebase = state.averaged & ~state.hyperparams.anchor_before_averaging
         y = inexact_leaves(state.anchor)
-        y = once(rebase, lambda _: optax.apply_updates(x, u), y)
+        y = once(rebase, lambda _: _add(x, u), y)
         state = state._replace(anchor=replace_inexact(state.anchor, y))
         return state, replace_inexact(updates, u)
 
@@ -390,12 +390,27 @@ def _scale(updates: optax.Updates, scale: jax.Array) -> optax.Updates:
     return jax.tree.map(lambda u: scaled(u) if is_inexact(u) else u, updates)
 
 
-def _require_params(params: optax.Params | None, name: str) -> None:
+def _add(x: list[jax.Array], u: list[jax.Array]) -> list[jax.Array]:
+    """The parameters that the user gets, rounded as optax rounds them."""
+    return jax.tree.leaves(optax.apply_updates(x, u))
+
+
+def _require(params: optax.Params | None, name: str) -> optax.Params:
     if params is None:
         raise ValueError(
             f"{name} measures the parameters, but update got params=None. Call"
             " update(updates, state, params)."
         )
+    return params
+
+
+def _steps(state: AutoDropState) -> jax.Array:
+    if state.step is None:
+        raise ValueError(
+            "The state does not count steps: it was made by autodrop(...) without"
+            " steps_per_epoch, but is updated by a transformation that counts."
+        )
+    return state.step
 
 
 def _is_state(node: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,12 +16,12 @@ def is_inexact(x: jax.typing.ArrayLike) -> bool:
     return jnp.issubdtype(jnp.result_type(x), jnp.inexact)
 
 
-def inexact_leaves(tree: chex.ArrayTree) -> list[jax.Array]:
+def inexact_leaves(tree: optax.Params) -> list[jax.Array]:
     """Returns the leaves that are measured and averaged."""
     return [x for x in jax.tree.leaves(tree) if is_inexact(x)]
 
 
-def replace_inexact(tree: chex.ArrayTree, leaves: Sequence[jax.Array]):
+def replace_inexact(tree: optax.Params, leaves: Sequence[jax.Array]):
     """Returns ``tree`` with ``leaves`` in place of its :func:`inexact_leaves`."""
     new = iter(leaves)
     return jax.tree.map(lambda x: next(new) if is_inexact(x) else x, tree)
@@ -44,7 +43,7 @@ def step_between(x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 def check_same_shapes(
-    a: chex.ArrayTree, b: chex.ArrayTree, a_name: str, b_name: str
+    a: optax.Params, b: optax.Params, a_name: str, b_name: str
 ) -> None:
     """Raises a ValueError that names the first place in which two pytrees differ."""
     a_leaves, a_treedef = jax.tree.flatten_with_path(a)
@@ -71,7 +70,7 @@ def _is_masked(x) -> bool:
     return isinstance(x, optax.MaskedNode)
 
 
-def select_covered(cover: chex.ArrayTree, params: chex.ArrayTree):
+def select_covered(cover: optax.Params, params: optax.Params):
     """Returns ``params`` with a MaskedNode wherever ``cover`` has one."""
     try:
         covered = jax.tree.map(
@@ -83,14 +82,14 @@ def select_covered(cover: chex.ArrayTree, params: chex.ArrayTree):
     return covered
 
 
-def merge_covered(covered: chex.ArrayTree, params: chex.ArrayTree):
+def merge_covered(covered: optax.Params, params: optax.Params):
     """Returns ``params`` with what ``covered`` holds put in its place."""
     return jax.tree.map(
         lambda c, p: p if _is_masked(c) else c, covered, params, is_leaf=_is_masked
     )
 
 
-def coverage(cover: chex.ArrayTree, params: chex.ArrayTree) -> list[bool]:
+def coverage(cover: optax.Params, params: optax.Params) -> list[bool]:
     """Returns for each leaf of ``params`` whether it is measured under ``cover``."""
     flags = jax.tree.map(
         lambda c, p: jax.tree.map(lambda x: not _is_masked(c) and is_inexact(x), p),

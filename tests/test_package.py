@@ -1,0 +1,40 @@
+"""The wheel, in an environment that has nothing else."""
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TRY = """
+import importlib.metadata, jax.numpy as jnp, optax
+import autodrop_optax, autodrop_optax.flax
+assert autodrop_optax.__version__ == importlib.metadata.version("autodrop-optax")
+optimizer = optax.chain(optax.sgd(0.1), autodrop_optax.autodrop(0.1))
+params, state = autodrop_optax.end_epoch(jnp.ones(3), optimizer.init(jnp.ones(3)))
+assert float(autodrop_optax.autodrop_metrics(state)["epoch"]) == 1
+print(autodrop_optax.__file__)
+"""
+
+
+@pytest.mark.slow
+def test_the_wheel_builds_and_works_in_an_empty_environment(tmp_path):
+    def run(*args, **keywords):
+        return subprocess.run(
+            args, check=True, capture_output=True, text=True, **keywords
+        ).stdout
+
+    run(sys.executable, "-m", "build", "--outdir", tmp_path, ROOT)
+    (wheel,) = tmp_path.glob("*.whl")
+    environment = tmp_path / "environment"
+    venv.create(environment, with_pip=True)
+    python = environment / "bin" / "python"
+    run(python, "-m", "pip", "install", "--quiet", wheel)
+    imported_from = Path(run(python, "-c", TRY, cwd=tmp_path).strip())
+    assert imported_from.is_relative_to(environment)
+    assert (imported_from.parent / "py.typed").exists()
+    installed = run(python, "-m", "pip", "list", "--format", "freeze").lower()
+    for unneeded in ("matplotlib", "scikit-learn", "tyro", "pytest", "tensorboardx"):
+        assert unneeded not in installed
