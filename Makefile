@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test test-slow lint types bench clean
+.PHONY: demo test test-slow lint types notebooks bench clean
 
 demo: $(READY)
 	$(BIN)/python -m experiments demo
@@ -21,6 +21,13 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+# Every notebook from its text form; any error fails.
+notebooks: $(READY)
+	$(BIN)/python -m pip install --quiet --editable ".[notebooks]"
+	set -e; for notebook in $(wildcard notebooks/*.py); do \
+	  $(BIN)/jupytext --execute --to ipynb --output build/notebook.ipynb "$$notebook"; \
+	done
 
 bench: $(READY)
 	$(BIN)/python -m experiments.benchmark

@@ -66,7 +66,6 @@ def test_an_unknown_name_is_answered_with_the_known_ones(args, table, tmp_path):
     [
         ["train", "multistep", "--learning-rte", "0.1"],
         ["train", "demo_autodrop", "--autodrop.treshold", "1"],
-        ["train", "demo_autodrop", "--workload", "mnist"],
         ["demo", "--epoch", "three"],
     ],
 )
