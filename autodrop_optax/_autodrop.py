@@ -101,9 +101,8 @@ def autodrop(
     Example:
       >>> import jax.numpy as jnp, optax
       >>> from autodrop_optax import autodrop, autodrop_metrics, end_epoch
-      >>> optimizer = optax.chain(
-      ...     optax.sgd(0.1, momentum=0.9), autodrop(0.1, threshold=1.0, drop_delay=2)
-      ... )
+      >>> link = autodrop(0.1, threshold=1.0, drop_delay=2)
+      >>> optimizer = optax.chain(optax.sgd(0.1), link)
       >>> params = jnp.array([1.0, -2.0])
       >>> state = optimizer.init(params)
       >>> for epoch in range(20):
