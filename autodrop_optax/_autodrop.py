@@ -339,6 +339,7 @@ def autodrop_metrics(opt_state: optax.OptState) -> dict[str, jax.Array]:
 _finish_epoch_jit = jax.jit(finish_epoch)
 
 
+@jax.jit  # for those who do not jit: a loop outside of jit is compiled at every call
 def _finish_epoch_if(
     condition: jax.Array, state: AutoDropState, params: optax.Params
 ) -> AutoDropState:
@@ -348,6 +349,7 @@ def _finish_epoch_if(
     return once(condition, lambda state: finish_epoch(state, params)[0], state)
 
 
+@jax.jit
 def _finish_epoch_after_if(
     condition: jax.Array,
     state: AutoDropState,

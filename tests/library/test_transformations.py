@@ -202,6 +202,20 @@ def test_the_second_step_compiles_nothing(way):
     assert end._cache_size() == (1 if way in (link, front) else 0)
 
 
+@pytest.mark.parametrize("way", [wrapper, counting])
+def test_without_jit_only_the_first_step_compiles(way):
+    optimizer = way(**EAGER)
+    params = make_params()
+    state = optimizer.init(params)
+    _, state = optimizer.update(params, state, params)
+    compilations = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, _, **__: compilations.append(event) if "compile" in event else None
+    )
+    _, state = optimizer.update(params, state, params)
+    assert not compilations
+
+
 @ways
 def test_donation_of_parameters_and_state(way):
     optimizer = way(**EAGER)
