@@ -209,10 +209,16 @@ def test_without_jit_only_the_first_step_compiles(way):
     state = optimizer.init(params)
     _, state = optimizer.update(params, state, params)
     compilations = []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda event, _, **__: compilations.append(event) if "compile" in event else None
-    )
-    _, state = optimizer.update(params, state, params)
+
+    def note(event, *_, **__):
+        if "compile" in event:
+            compilations.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    try:
+        optimizer.update(params, state, params)
+    finally:
+        jax.monitoring.unregister_event_duration_listener(note)
     assert not compilations
 
 
