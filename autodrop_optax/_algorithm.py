@@ -151,7 +151,18 @@ def finish_epoch(
     # and only when they change. x goes through both, though only the second changes
     # it: a loop that read x from outside would not be ordered before the one that
     # overwrites it, and XLA would copy x for safety.
-    x, y, s = once(turn.finite, _record_step, (x, y, s))
+    def record_step(operand):
+        x, y, _ = operand
+        s = [step_between(*pair) for pair in zip(x, y, strict=True)]
+        # y = x. The condition holds here; the selection only has y written after s,
+        # the last to read it. Without an order XLA would save y first.
+        y = [
+            jnp.where(turn.finite, p, q.astype(p.dtype))
+            for p, q in zip(x, s, strict=True)
+        ]
+        return x, y, s
+
+    x, y, s = once(turn.finite, record_step, (x, y, s))
     average = state.average
     averaged = jnp.zeros_like(drop)
     if average is not None:
@@ -218,12 +229,6 @@ def _add_to_average(
         return jnp.where(k == 1, value, later)
 
     return [add(*pair) for pair in zip(average, x, strict=True)]
-
-
-def _record_step(operand):
-    """s_t = x - y;  y = x."""
-    x, y, _ = operand
-    return x, x, [step_between(p, q) for p, q in zip(x, y, strict=True)]
 
 
 def _select(

@@ -379,7 +379,12 @@ def _finish_epoch_after_if(
         state = state._replace(anchor=replace_inexact(state.anchor, y))
         return state, replace_inexact(updates, u)
 
-    return once(condition, finish, (state, updates))
+    state, updates = once(condition, finish, (state, updates))
+    # Never so, but XLA cannot know: the updates have to wait for the loop. Else it
+    # would add them to the parameters ahead of it, and keep a copy of those for it.
+    early = _steps(state) < 0
+    u = [jnp.where(early, jnp.zeros_like(v), v) for v in inexact_leaves(updates)]
+    return state, replace_inexact(updates, u)
 
 
 def _scale(updates: optax.Updates, scale: jax.Array) -> optax.Updates:
