@@ -47,7 +47,7 @@ class AutoDropState(NamedTuple):
 
     step: jax.Array | None  # shape (), int32: steps into the epoch; None: not counted
     epoch: jax.Array  # shape (), int32: epochs finished [t]
-    scale: jax.Array  # shape (), float32 [alpha / alpha_0]
+    rate_scale: jax.Array  # shape (), float32 [alpha / alpha_0]
     threshold: jax.Array  # shape (), float32, degrees [theta]
     angles: jax.Array  # shape (window + 1,), float32, degrees, the newest last [w]
     delay_count: jax.Array  # shape (), int32 [k]
@@ -87,7 +87,7 @@ def init_state(
     return AutoDropState(
         step=jnp.zeros((), jnp.int32) if counting else None,
         epoch=jnp.zeros((), jnp.int32),
-        scale=jnp.ones((), jnp.float32),
+        rate_scale=jnp.ones((), jnp.float32),
         threshold=jnp.copy(hyperparams.threshold),
         angles=jnp.full((settings.window + 1,), jnp.nan, jnp.float32),
         delay_count=jnp.zeros((), jnp.int32),
@@ -96,18 +96,35 @@ def init_state(
         last_drop_epoch=jnp.zeros((), jnp.int32),
         averaged=jnp.zeros((), jnp.bool_),
         step_norm=jnp.zeros((), jnp.float32),
-        anchor=jax.tree.map(jnp.copy, params),
+        anchor=jax.tree.map(_copy, params),
         previous_step=jax.tree.map(_wide_zeros, params),
         average=jax.tree.map(_wide_zeros, params) if settings.averaging else None,
         hyperparams=hyperparams,
     )
 
 
-def adopt_settings(settings: Settings, state: AutoDropState) -> AutoDropState:
+def adopt_settings(
+    settings: Settings, state: AutoDropState, *, counting: bool
+) -> AutoDropState:
     """Returns the state with the constructor's hyperparameters in place of its own.
 
     A ``threshold`` that is not the one in the state is a new theta, from now on.
+
+    Raises:
+      ValueError: the state was made with another ``window`` or ``averaging``, or to be
+        driven another way. These shape the state and cannot be adopted.
     """
+    for name, here, there in (
+        ("window", settings.window, state.angles.shape[-1] - 1),
+        ("averaging", settings.averaging, state.average is not None),
+        ("steps_per_epoch given", counting, state.step is not None),
+    ):
+        if here != there:
+            raise ValueError(
+                f"The state does not fit the transformation: {name} is {here} here, but"
+                f" was {there} where the state was made. Build the transformation as it"
+                " was then, or make a new state with init."
+            )
     hyperparams = settings.hyperparams()
     same = hyperparams.threshold == state.hyperparams.threshold
     threshold = jnp.where(same, state.threshold, hyperparams.threshold)
@@ -179,8 +196,10 @@ def finish_epoch(
         average = replace_inexact(average, z)
 
     # A floor above the present rate leaves the rate where it is.
-    floor = jnp.minimum(hyper.min_learning_rate / hyper.learning_rate, state.scale)
-    scale = jnp.maximum(floor, hyper.drop_factor * state.scale)
+    floor = jnp.minimum(
+        hyper.min_learning_rate / hyper.initial_learning_rate, state.rate_scale
+    )
+    scale = jnp.maximum(floor, hyper.drop_factor * state.rate_scale)
     threshold = jnp.minimum(hyper.max_threshold, state.threshold / hyper.drop_factor)
 
     epoch = jnp.asarray(optax.safe_increment(state.epoch))
@@ -188,7 +207,7 @@ def finish_epoch(
     state = AutoDropState(
         step=None if state.step is None else jnp.zeros_like(state.step),
         epoch=epoch,
-        scale=jnp.where(drop, scale, state.scale),
+        rate_scale=jnp.where(drop, scale, state.rate_scale),
         threshold=jnp.where(drop, threshold, state.threshold),
         angles=angles,
         delay_count=jnp.where(drop, 0, k),
@@ -237,6 +256,11 @@ def _select(
     """``values`` where ``condition`` holds, cast to the dtypes of ``others``."""
     pairs = zip(values, others, strict=True)
     return [jnp.where(condition, v.astype(p.dtype), p) for v, p in pairs]
+
+
+def _copy(x: jax.Array) -> jax.Array:
+    """A buffer of its own, so that both can be donated; never weakly typed."""
+    return jnp.copy(x).astype(x.dtype) if is_inexact(x) else jnp.copy(x)
 
 
 def _wide_zeros(x: jax.Array) -> jax.Array:

@@ -30,7 +30,7 @@ from jax import lax
 
 from autodrop_optax._once import once
 from autodrop_optax._trees import (
-    check_same_shapes,
+    check_match,
     inexact_leaves,
     step_between,
     widen,
@@ -58,7 +58,7 @@ class Turn(NamedTuple):
     Attributes:
       angle: degrees, float32 scalar; NaN where a step is zero or not finite.
       norm: l2 norm of the newer step, float32 scalar.
-      finite: whether every element of the newer step is finite, bool scalar.
+      finite: whether the norm of the newer step is finite, bool scalar.
     """
 
     angle: jax.Array
@@ -74,7 +74,8 @@ def angle_between(a: optax.Params, b: optax.Params) -> jax.Array:
     epsilon, which would turn a zero vector into exactly 90 degrees).
 
     Leaves of integers, booleans and PRNG keys have no direction and are left out.
-    The sums are float32 whatever the dtypes; the result is within 1e-3 degrees.
+    The sums are float32 whatever the dtypes; the result is within 1e-3 degrees, where
+    the elements are normal numbers (smaller ones may count as zero).
 
     Args:
       a: a pytree of arrays.
@@ -85,7 +86,7 @@ def angle_between(a: optax.Params, b: optax.Params) -> jax.Array:
       not finite or has no elements.
 
     Raises:
-      ValueError: the structures or the shapes differ.
+      ValueError: the structures, the shapes or the kinds of dtype differ.
 
     Example:
       >>> import jax.numpy as jnp
@@ -94,7 +95,7 @@ def angle_between(a: optax.Params, b: optax.Params) -> jax.Array:
       >>> print(f"{angle_between(x, y):.3f}")
       45.000
     """
-    check_same_shapes(a, b, "a", "b")
+    check_match(a, b, "a", "b", dtypes=False)
     return _angle_between(inexact_leaves(a), inexact_leaves(b))
 
 

@@ -17,7 +17,7 @@ from autodrop_optax._algorithm import (
 from autodrop_optax._once import once
 from autodrop_optax._settings import Anchor, Retrigger, Settings, check_count
 from autodrop_optax._trees import (
-    check_same_shapes,
+    check_match,
     coverage,
     inexact_leaves,
     is_inexact,
@@ -60,6 +60,10 @@ def autodrop(
       gradient is scaled before the momentum sums it: the heavy-ball method of the
       paper's analysis (equation 7, s = 0).
 
+    Do not scale an optimizer whose updates are jumps to a point (``optax.lookahead``,
+    ``schedule_free`` and ``sam`` of ``optax.contrib``): put
+    ``with_autodrop(base, ..., averaging=False)`` inside, around its base optimizer.
+
     With ``steps_per_epoch`` the link counts for itself: it measures at the first step
     of the next epoch and needs ``params`` in ``update``. A link cannot move
     parameters, so this goes without averaging.
@@ -77,14 +81,15 @@ def autodrop(
       averaging: at a drop, put the average of the parameters over the delay, weighted
         1, 2, ..., n_d, in their place.
       window: epochs. The change is that of the mean of the last ``window`` angles from
-        one epoch to the next. 1 is Algorithm 1.
+        one epoch to the next. 1 is Algorithm 1. An epoch without an angle blocks
+        decisions until it has left the window.
       retrigger: what saturation during the delay does. ``"ignore"``: nothing.
         ``"restart"``: delay and average start again, as the pseudo-code says when read
         to the letter; with a threshold above the noise of the angles and a delay of
         two epochs or more, no drop ever comes.
       anchor: from where the step after an averaging is measured, the parameters
         averaged (``"after_averaging"``) or not (``"before_averaging"``).
-      steps_per_epoch: optimizer steps per epoch, for a link that counts.
+      steps_per_epoch: calls of ``update`` per epoch, for a link that counts.
 
     Returns:
       An :class:`optax.GradientTransformationExtraArgs` with an
@@ -96,7 +101,10 @@ def autodrop(
 
     Raises:
       ValueError: a hyperparameter is out of its range, ``learning_rate`` is a
-        schedule, or a link that counts is asked to average.
+        schedule, or a link that counts is asked to average. In ``init``: no leaf is of
+        floating point or complex dtype. In ``update``: the state was made with another
+        ``window``, ``averaging`` or way of counting; ``params`` are needed and missing,
+        or not those of ``init``.
 
     Example:
       >>> import jax.numpy as jnp, optax
@@ -145,14 +153,15 @@ def autodrop(
 
     def update_fn(updates, state, params=None, **extra_args) -> Any:
         del extra_args
-        state = adopt_settings(settings, state)
+        counting = steps_per_epoch is not None
+        state = adopt_settings(settings, state, counting=counting)
         if steps_per_epoch is not None:
             params = _require(params, "autodrop(..., steps_per_epoch=...)")
             # The step before this one may have ended an epoch with these parameters.
             over = _steps(state) >= steps_per_epoch
             state = _finish_epoch_if(over, state, params)
             state = state._replace(step=_steps(state) + 1)
-        return _scale(updates, state.scale), state
+        return _scale(updates, state.rate_scale), state
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
@@ -185,7 +194,9 @@ def with_autodrop(
     Args:
       optimizer: the optimizer, with its learning rate and any schedule.
       learning_rate: the rate that ``optimizer`` uses, a number [alpha_0].
-      steps_per_epoch: optimizer steps (not micro-batches) per epoch.
+      steps_per_epoch: calls of ``update`` per epoch. Around ``optax.MultiSteps`` these
+        are micro-batches, inside of it optimizer steps; steps that an
+        ``optax.apply_if_finite`` around this rejects do not count.
       drop_factor: see :func:`autodrop`, as for all below.
       min_learning_rate: as there.
       threshold: as there, degrees per epoch.
@@ -201,8 +212,8 @@ def with_autodrop(
       optimizer's state and an :class:`AutoDropState`; ``update`` needs ``params``.
 
     Raises:
-      ValueError: a hyperparameter is out of its range, or ``learning_rate`` is a
-        schedule.
+      ValueError: as :func:`autodrop`; or ``optimizer`` is no transformation, or one
+        that jumps (found in ``init``).
 
     Example:
       >>> import optax
@@ -224,11 +235,17 @@ def with_autodrop(
         anchor=anchor,
     )
     check_count("steps_per_epoch", steps_per_epoch)
+    if not isinstance(optimizer, optax.GradientTransformation):
+        raise ValueError(
+            "optimizer must be an optax.GradientTransformation, as optax.sgd(0.1) is,"
+            f" got {optimizer!r}."
+        )
     optimizer = optax.with_extra_args_support(optimizer)
 
     def init_fn(params) -> Any:
-        state = init_state(settings, params, counting=True)
-        return optimizer.init(params), state
+        inner_state = optimizer.init(params)
+        _check_wrappable(params, inner_state)
+        return inner_state, init_state(settings, params, counting=True)
 
     def update_fn(updates, state, params=None, **extra_args) -> Any:
         params = _require(params, "with_autodrop")
@@ -236,8 +253,8 @@ def with_autodrop(
         updates, inner_state = optimizer.update(
             updates, inner_state, params, **extra_args
         )
-        state = adopt_settings(settings, state)
-        updates = _scale(updates, state.scale)
+        state = adopt_settings(settings, state, counting=True)
+        updates = _scale(updates, state.rate_scale)
         steps = _steps(state) + 1
         state, updates = _finish_epoch_after_if(
             steps >= steps_per_epoch, state._replace(step=steps), params, updates
@@ -321,7 +338,7 @@ def autodrop_metrics(opt_state: optax.OptState) -> dict[str, jax.Array]:
     for path, state in found:
         prefix = jax.tree_util.keystr(path, simple=True, separator="/") + "/"
         values = {
-            "learning_rate": state.hyperparams.learning_rate * state.scale,
+            "learning_rate": state.hyperparams.initial_learning_rate * state.rate_scale,
             "angular_velocity": state.angles[-1],
             "angular_velocity_change": angular_velocity_change(state.angles),
             "threshold": state.threshold,
@@ -344,7 +361,7 @@ def _finish_epoch_if(
     condition: jax.Array, state: AutoDropState, params: optax.Params
 ) -> AutoDropState:
     """For a link: ends the epoch in the state; the parameters are only read."""
-    check_same_shapes(params, state.anchor, "params", "the parameters given to init")
+    check_match(params, state.anchor, "params", "those given to init", dtypes=True)
     params = jax.lax.stop_gradient(params)
     return once(condition, lambda state: finish_epoch(state, params)[0], state)
 
@@ -357,8 +374,8 @@ def _finish_epoch_after_if(
     updates: optax.Updates,
 ) -> tuple[AutoDropState, optax.Updates]:
     """For the wrapper: ends the epoch that ``updates`` complete, averaging in them."""
-    check_same_shapes(params, state.anchor, "params", "the parameters given to init")
-    check_same_shapes(updates, params, "updates", "params")
+    check_match(params, state.anchor, "params", "those given to init", dtypes=True)
+    check_match(updates, params, "updates", "params", dtypes=False)
 
     def finish(operand):
         state, updates = operand
@@ -411,11 +428,7 @@ def _require(params: optax.Params | None, name: str) -> optax.Params:
 
 
 def _steps(state: AutoDropState) -> jax.Array:
-    if state.step is None:
-        raise ValueError(
-            "The state does not count steps: it was made by autodrop(...) without"
-            " steps_per_epoch, but is updated by a transformation that counts."
-        )
+    assert state.step is not None  # adopt_settings has seen to it
     return state.step
 
 
@@ -433,6 +446,24 @@ def _find_states(opt_state: optax.OptState) -> list[tuple[Any, AutoDropState]]:
             f" {jax.tree.structure(opt_state)}."
         )
     return found
+
+
+def _check_wrappable(params: optax.Params, inner_state: optax.OptState) -> None:
+    jumpers = (
+        AutoDropState,
+        optax.LookaheadState,
+        optax.contrib.SAMState,
+        optax.contrib.ScheduleFreeState,
+    )
+    nodes = jax.tree.leaves(inner_state, is_leaf=lambda x: isinstance(x, jumpers))
+    for node in (params, *nodes):
+        if isinstance(node, (optax.LookaheadParams, *jumpers)):
+            raise ValueError(
+                f"with_autodrop around an optimizer with a {type(node).__name__}, whose"
+                " updates are jumps to a point: scaled, they would miss it. Put"
+                " with_autodrop(base, ..., averaging=False) inside, around the base"
+                " optimizer."
+            )
 
 
 def _check_disjoint(states: list[AutoDropState], params: optax.Params) -> None:

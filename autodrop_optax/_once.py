@@ -14,8 +14,8 @@ def once(condition: jax.Array, body: Callable[[T], T], operand: T) -> T:
 
     It is a ``while_loop`` of zero or one turns. A ``lax.cond`` would copy every
     array that passes through its branches on every call, taken or not; a loop's
-    carry is aliased, so that a turn not taken costs nothing. Reverse-mode
-    differentiation through it raises.
+    carry is aliased, so that a turn not taken costs nothing. It is not meant to be
+    differentiated.
 
     Args:
       condition: a boolean scalar.

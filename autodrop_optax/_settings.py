@@ -14,9 +14,13 @@ Anchor = Literal["after_averaging", "before_averaging"]
 
 
 class AutoDropHyperparams(NamedTuple):
-    """The constructor's arguments as arrays, with the letters of Algorithm 1."""
+    """The constructor's arguments as arrays, with the letters of Algorithm 1.
 
-    learning_rate: jax.Array  # shape (), float32 [alpha_0]
+    No name here or in the state is one that optax uses, so that ``optax.tree.get`` for
+    ``"learning_rate"`` or ``"scale"`` goes on finding the optimizer's.
+    """
+
+    initial_learning_rate: jax.Array  # shape (), float32 [alpha_0]
     drop_factor: jax.Array  # shape (), float32 [rho]
     min_learning_rate: jax.Array  # shape (), float32 [alpha_min]
     threshold: jax.Array  # shape (), float32, degrees [theta_0]
@@ -67,23 +71,22 @@ class Settings:
         _check_number(self, "min_learning_rate", "0 or more", lambda v: 0 <= v < np.inf)
         _check_number(self, "threshold", "0 degrees or more", lambda v: 0 <= v < np.inf)
         _check_number(self, "max_threshold", "0 degrees or more", lambda v: v >= 0)
-        if (
-            _is_known(self.threshold)
-            and _is_known(self.max_threshold)
-            and self.threshold > self.max_threshold
-        ):
+        thresholds = self.threshold, self.max_threshold
+        known = not any(isinstance(value, jax.Array) for value in thresholds)
+        if known and self.threshold > self.max_threshold:
             raise ValueError(
                 f"threshold={self.threshold} exceeds max_threshold="
                 f"{self.max_threshold}, up to which drops raise it. Pass a"
                 " max_threshold at least as large."
             )
-        if _is_known(self.drop_delay):
+        if isinstance(self.drop_delay, jax.Array):
+            _check_scalar("drop_delay", self.drop_delay)
+        else:
             check_count("drop_delay", self.drop_delay)
         check_count("window", self.window)
         if not isinstance(self.averaging, bool):
             raise ValueError(
                 f"averaging must be True or False, got {self.averaging!r}."
-                + _static_hint("averaging")
             )
         _check_choice("retrigger", self.retrigger, get_args(Retrigger))
         _check_choice("anchor", self.anchor, get_args(Anchor))
@@ -95,7 +98,7 @@ class Settings:
             return jnp.asarray(value).astype(jnp.float32)
 
         return AutoDropHyperparams(
-            learning_rate=float32(self.learning_rate),
+            initial_learning_rate=float32(self.learning_rate),
             drop_factor=float32(self.drop_factor),
             min_learning_rate=float32(self.min_learning_rate),
             threshold=float32(self.threshold),
@@ -107,29 +110,37 @@ class Settings:
 
 
 def check_count(name: str, value) -> None:
-    """Raises a ValueError unless ``value`` is a Python or NumPy integer >= 1."""
+    """Raises a ValueError unless ``value`` is a Python or NumPy integer of int32."""
+    if isinstance(value, jax.Array):
+        raise ValueError(
+            f"{name} must be a Python integer, got the array {value!r}. Under"
+            f" optax.inject_hyperparams name it in static_args=({name!r}, ...)."
+        )
     try:
-        valid = operator.index(value) >= 1 and not isinstance(value, bool)
-    except (TypeError, jax.errors.ConcretizationTypeError):
+        valid = 1 <= operator.index(value) < 2**31 and not isinstance(value, bool)
+    except TypeError:
         valid = False
     if not valid:
         raise ValueError(
-            f"{name} must be an integer of at least 1, got {value!r}."
-            + _static_hint(name)
+            f"{name} must be an integer of at least 1 and below 2**31, got {value!r}."
         )
 
 
-def _is_known(value) -> bool:
-    """Whether ``value`` can be compared here and now, without asking a device."""
-    return not isinstance(value, jax.Array)
+def _check_scalar(name: str, value: jax.Array) -> None:
+    if value.ndim:
+        raise ValueError(
+            f"{name} must be a scalar, got an array of shape {value.shape}. For several"
+            " values at once use jax.vmap."
+        )
 
 
 def _check_number(settings: Settings, name: str, allowed: str, valid, hint="") -> None:
     value = getattr(settings, name)
-    if not _is_known(value):
+    if isinstance(value, jax.Array):
+        _check_scalar(name, value)
         return
     try:
-        in_range = bool(valid(value))
+        in_range = bool(valid(value)) and not isinstance(value, bool)
     except (TypeError, ValueError):
         in_range = False
     if not in_range:
@@ -140,9 +151,3 @@ def _check_choice(name: str, value, choices: tuple[str, ...]) -> None:
     if value not in choices:
         options = " or ".join(map(repr, choices))
         raise ValueError(f"{name} must be {options}, got {value!r}.")
-
-
-def _static_hint(name: str) -> str:
-    if name == "drop_delay":
-        return ""
-    return f" Under optax.inject_hyperparams name it in static_args=({name!r}, ...)."

@@ -42,24 +42,43 @@ def step_between(x: jax.Array, y: jax.Array) -> jax.Array:
     return widen(x) - widen(y)
 
 
-def check_same_shapes(
-    a: optax.Params, b: optax.Params, a_name: str, b_name: str
+def check_match(
+    a: optax.Params, b: optax.Params, a_name: str, b_name: str, *, dtypes: bool
 ) -> None:
-    """Raises a ValueError that names the first place in which two pytrees differ."""
+    """Raises a ValueError that names the first place in which two pytrees differ.
+
+    Args:
+      a: a pytree of arrays.
+      b: another.
+      a_name: what to call the first.
+      b_name: what to call the second.
+      dtypes: whether the dtypes must be the same; else it is enough that both or
+        neither have a direction.
+    """
+
+    def fail(path, kind: str, x, y):
+        place = jax.tree_util.keystr(path) or "the root"
+        raise ValueError(
+            f"{a_name} and {b_name} differ in {kind} at {place}: {x} vs {y}"
+        )
+
     a_leaves, a_treedef = jax.tree.flatten_with_path(a)
     b_leaves, b_treedef = jax.tree.flatten(b)
     if a_treedef != b_treedef:
-        raise ValueError(
-            f"{a_name} and {b_name} differ in structure:\n  {a_treedef}\nagainst\n"
-            f"  {b_treedef}"
-        )
+        a_paths = [jax.tree_util.keystr(path) for path, _ in a_leaves]
+        b_paths = [
+            jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(b)
+        ]
+        only = [f"only {a_name} have {p}" for p in a_paths if p not in b_paths]
+        only += [f"only {b_name} have {p}" for p in b_paths if p not in a_paths]
+        detail = only[0] if only else f"{a_treedef} vs {b_treedef}"
+        raise ValueError(f"{a_name} and {b_name} differ in structure: {detail}")
     for (path, x), y in zip(a_leaves, b_leaves, strict=True):
         if jnp.shape(x) != jnp.shape(y):
-            raise ValueError(
-                f"{a_name} and {b_name} differ in shape"
-                f" at {jax.tree_util.keystr(path) or 'the root'}:"
-                f" {jnp.shape(x)} against {jnp.shape(y)}"
-            )
+            fail(path, "shape", jnp.shape(x), jnp.shape(y))
+        x_dtype, y_dtype = jnp.result_type(x), jnp.result_type(y)
+        if is_inexact(x) != is_inexact(y) or (dtypes and x_dtype != y_dtype):
+            fail(path, "dtype", x_dtype, y_dtype)
 
 
 # A transformation under `optax.masked` or `optax.partition` sees a MaskedNode in place
@@ -78,7 +97,7 @@ def select_covered(cover: optax.Params, params: optax.Params):
         )
     except ValueError:
         covered = params  # the comparison below says what differs
-    check_same_shapes(covered, cover, "params", "the parameters given to init")
+    check_match(covered, cover, "params", "those given to init", dtypes=True)
     return covered
 
 

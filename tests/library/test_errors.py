@@ -8,7 +8,13 @@ import numpy as np
 import optax
 import pytest
 
-from autodrop_optax import autodrop, autodrop_metrics, end_epoch, with_autodrop
+from autodrop_optax import (
+    angle_between,
+    autodrop,
+    autodrop_metrics,
+    end_epoch,
+    with_autodrop,
+)
 
 OUT_OF_RANGE = [
     ("learning_rate", 0.0, "positive and finite"),
@@ -16,6 +22,7 @@ OUT_OF_RANGE = [
     ("learning_rate", float("nan"), "positive and finite"),
     ("learning_rate", float("inf"), "positive and finite"),
     ("learning_rate", "0.1", "positive and finite"),
+    ("learning_rate", True, "positive and finite"),
     ("drop_factor", 0.0, "between 0 and 1"),
     ("drop_factor", 1.0, "between 0 and 1"),
     ("drop_factor", 5.0, "between 0 and 1"),
@@ -24,6 +31,7 @@ OUT_OF_RANGE = [
     ("max_threshold", float("nan"), "0 degrees or more"),
     ("drop_delay", 0, "an integer of at least 1"),
     ("drop_delay", 2.5, "an integer of at least 1"),
+    ("drop_delay", 2**40, "an integer of at least 1 and below 2**31"),
     ("window", 0, "an integer of at least 1"),
     ("window", 1.5, "an integer of at least 1"),
     ("retrigger", "sometimes", "'ignore' or 'restart'"),
@@ -42,13 +50,20 @@ def test_out_of_range(name, value, allowed):
         with_autodrop(optax.sgd(0.1), steps_per_epoch=2, **keywords)
 
 
-@pytest.mark.parametrize("value", [0, -3, 1.5, True, "7"])
+@pytest.mark.parametrize("value", [0, -3, 1.5, True, "7", 2**31])
 def test_steps_per_epoch(value):
-    pattern = f"steps_per_epoch must be an integer of at least 1, got {value!r}"
+    pattern = f"steps_per_epoch must be an integer of at least 1.*got {value!r}"
     with pytest.raises(ValueError, match=pattern):
         autodrop(0.1, steps_per_epoch=value, averaging=False)
     with pytest.raises(ValueError, match=pattern):
         with_autodrop(optax.sgd(0.1), 0.1, value)
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "threshold", "drop_delay"])
+def test_several_values_at_once(name):
+    keywords = {"learning_rate": 0.1} | {name: jnp.array([1, 2])}
+    with pytest.raises(ValueError, match=rf"{name} must be a scalar.*\(2,\).*vmap"):
+        autodrop(**keywords)
 
 
 def test_threshold_above_its_cap():
@@ -162,6 +177,68 @@ def test_other_parameters_than_at_init():
         state = optimizer.init(params)
         with pytest.raises(ValueError, match="given to init differ in shape"):
             optimizer.update({"w": jnp.ones(3)}, state, {"w": jnp.ones(3)})
+
+
+def test_dtypes_that_differ_are_named():
+    params = {"w": jnp.ones(2)}
+    state = autodrop(0.1).init(params)
+    with pytest.raises(ValueError, match=r"dtype at \['w'\]: bfloat16 vs float32"):
+        end_epoch({"w": jnp.ones(2, jnp.bfloat16)}, state)
+    with pytest.raises(
+        ValueError, match=r"differ in dtype at the root: float32 vs int"
+    ):
+        angle_between(jnp.array([1.0, 0.0]), jnp.array([1, 0]))
+
+
+@pytest.mark.parametrize(
+    ("made", "used", "message"),
+    [
+        (autodrop(0.1), autodrop(0.1, window=5), "window is 5 here, but was 1"),
+        (
+            autodrop(0.1, averaging=False),
+            autodrop(0.1),
+            "averaging is True here, but was False",
+        ),
+        (
+            autodrop(0.1, averaging=False, steps_per_epoch=2),
+            autodrop(0.1, averaging=False),
+            "steps_per_epoch given is False here, but was True",
+        ),
+        (
+            autodrop(0.1, averaging=False),
+            autodrop(0.1, averaging=False, steps_per_epoch=2),
+            "steps_per_epoch given is True here, but was False",
+        ),
+    ],
+)
+def test_a_state_made_by_another_transformation(made, used, message):
+    params = jnp.ones(2)
+    with pytest.raises(ValueError, match=message):
+        used.update(params, made.init(params), params)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "params"),
+    [
+        (with_autodrop(optax.sgd(0.1), 0.1, 3), jnp.ones(2)),
+        (optax.contrib.schedule_free_sgd(0.1), jnp.ones(2)),
+        (
+            optax.lookahead(optax.sgd(0.1), 5, 0.5),
+            optax.LookaheadParams.init_synced(jnp.ones(2)),
+        ),
+        (optax.contrib.sam(optax.sgd(0.1), optax.sgd(0.1)), jnp.ones(2)),
+    ],
+    ids=["with_autodrop", "schedule_free", "lookahead", "sam"],
+)
+def test_around_an_optimizer_that_jumps(optimizer, params):
+    with pytest.raises(ValueError, match=r"jumps to a point.*averaging=False"):
+        with_autodrop(optax.chain(optimizer), 0.1, 3).init(params)
+
+
+@pytest.mark.parametrize("optimizer", [optax.sgd, 0.1])
+def test_an_optimizer_that_is_none(optimizer):
+    with pytest.raises(ValueError, match=r"optimizer must be an optax.Gradient.*got"):
+        with_autodrop(optimizer, 0.1, 3)
 
 
 def test_parameters_without_a_direction():

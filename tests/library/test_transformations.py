@@ -161,7 +161,10 @@ def test_dtypes(way, dtype):
         assert {x.dtype.name for x in jax.tree.leaves(auto.anchor)} == {dtype}
         assert {x.dtype.name for x in jax.tree.leaves(auto.previous_step)} == {wide}
         assert (
-            auto.scale.dtype == auto.threshold.dtype == auto.angles.dtype == jnp.float32
+            auto.rate_scale.dtype
+            == auto.threshold.dtype
+            == auto.angles.dtype
+            == jnp.float32
         )
 
 
@@ -222,6 +225,22 @@ def test_without_jit_only_the_first_step_compiles(way):
     assert not compilations
 
 
+def test_weakly_typed_parameters_compile_once():
+    link = autodrop(0.1)
+    params = {"w": jnp.asarray(1.0)}  # weakly typed
+    state = link.init(params)
+    assert not any(x.weak_type for x in jax.tree.leaves(state))
+
+
+@ways
+def test_names_of_optax_still_find_one_value(way):
+    plateau = optax.contrib.reduce_on_plateau()
+    optimizer = optax.chain(optax.inject_hyperparams(optax.sgd)(0.1), plateau)
+    state = optimizer.init(jnp.ones(2)), way().init(jnp.ones(2))
+    assert float(optax.tree.get(state, "learning_rate")) == pytest.approx(0.1)
+    assert float(optax.tree.get(state, "scale")) == 1.0
+
+
 @ways
 def test_donation_of_parameters_and_state(way):
     optimizer = way(**EAGER)
@@ -272,7 +291,9 @@ def test_map_params_finds_every_tree_like_the_parameters(way):
     (auto,) = [s for s in mapped if isinstance(s, AutoDropState)]
     assert auto.anchor == auto.previous_step == specs
     assert auto.average == (None if way is counting else specs)
-    assert auto.scale == auto.angles == auto.hyperparams.learning_rate == "-"
+    assert (
+        auto.rate_scale == auto.angles == auto.hyperparams.initial_learning_rate == "-"
+    )
 
 
 def test_inject_hyperparams_and_a_change_from_outside():
