@@ -58,7 +58,7 @@ class BenchmarkConfig:
 
     rows: tuple[RowName, ...] = get_args(RowName)
     """What to measure."""
-    repeats: int = 24
+    repeats: int = 12
     """Timings of each side. A multiple of 6 has every order equally often."""
     size: float = 1.0
     """Multiplies the numbers of parameters and images. The limits hold for 1."""
