@@ -4,12 +4,10 @@ from importlib.metadata import version
 
 from autodrop_optax._algorithm import AutoDropState
 from autodrop_optax._angle import angle_between
-from autodrop_optax._autodrop import (
-    autodrop,
-    autodrop_metrics,
-    end_epoch,
-    with_autodrop,
-)
+from autodrop_optax._end_epoch import end_epoch
+from autodrop_optax._link import autodrop
+from autodrop_optax._metrics import autodrop_metrics
+from autodrop_optax._wrapper import with_autodrop
 
 __version__ = version("autodrop-optax")
 

@@ -16,7 +16,8 @@ epoch t and y those at its start, the anchor:
             k = 0;  z = 0;  dropping = False
     y = x
 
-:func:`finish_epoch` is these lines; what calls it, and when, is in ``_autodrop.py``.
+:func:`finish_epoch` is these lines; ``_link.py``, ``_wrapper.py``
+and ``_end_epoch.py`` call it, each at its own moment.
 """
 
 from typing import NamedTuple

@@ -16,7 +16,7 @@ the end of an epoch changes parameters and state outside of ``optimizer.update``
 import jax
 from flax import nnx
 
-from autodrop_optax import _autodrop
+from autodrop_optax import _end_epoch, _metrics
 
 
 @nnx.jit
@@ -34,11 +34,11 @@ def end_epoch(model: nnx.Module, optimizer: nnx.Optimizer) -> None:
     """
     params = nnx.as_pure(nnx.state(model, optimizer.wrt))
     opt_state = nnx.as_pure(optimizer.opt_state)
-    params, opt_state = _autodrop.end_epoch(params, opt_state)
+    params, opt_state = _end_epoch.end_epoch(params, opt_state)
     nnx.update(model, params)
     nnx.update(optimizer.opt_state, nnx.state(opt_state))
 
 
 def autodrop_metrics(optimizer: nnx.Optimizer) -> dict[str, jax.Array]:
     """Returns :func:`autodrop_optax.autodrop_metrics` of an optimizer's state."""
-    return _autodrop.autodrop_metrics(nnx.as_pure(optimizer.opt_state))
+    return _metrics.autodrop_metrics(nnx.as_pure(optimizer.opt_state))

@@ -1,0 +1,76 @@
+"""The end of an epoch for links that do not count."""
+
+from typing import Any
+
+import jax
+import optax
+
+from autodrop_optax._algorithm import AutoDropState, finish_epoch
+from autodrop_optax._states import find_states, is_state
+from autodrop_optax._trees import coverage, merge_covered, select_covered
+
+
+def end_epoch(
+    params: optax.Params, opt_state: optax.OptState
+) -> tuple[optax.Params, optax.OptState]:
+    """Ends an epoch: measures the angle, decides, averages where that is due.
+
+    For :func:`autodrop` without ``steps_per_epoch``. It acts on every such state in
+    ``opt_state`` (one for each group under ``optax.partition``), each on the
+    parameters it covers, and runs under ``jax.jit`` and ``lax.scan``;
+    ``jax.jit(end_epoch, donate_argnums=(0, 1))`` works in place.
+
+    Args:
+      params: the parameters at the end of the epoch.
+      opt_state: the state of an optimizer that contains :func:`autodrop`.
+
+    Returns:
+      The parameters, which are their average after a drop with averaging and else
+      unchanged, and the new state.
+
+    Raises:
+      ValueError: ``opt_state`` has no state of AutoDrop, one that counts for itself,
+        two that cover the same parameters, or one made for other parameters.
+      TypeError: ``params`` are ``optax.LookaheadParams``.
+    """
+    if isinstance(params, optax.LookaheadParams):
+        raise TypeError(
+            "end_epoch got optax.LookaheadParams, whose slow and fast parameters move"
+            " by different rules. Put with_autodrop(..., averaging=False) inside of"
+            " optax.lookahead, as its fast optimizer."
+        )
+    _check_disjoint([state for _, state in find_states(opt_state)], params)
+
+    def end(node: Any) -> Any:
+        nonlocal params
+        if not is_state(node):
+            return node
+        state, covered = _finish_epoch_jit(node, select_covered(node.anchor, params))
+        params = merge_covered(covered, params)
+        return state
+
+    opt_state = jax.tree.map(end, opt_state, is_leaf=is_state)
+    return params, opt_state
+
+
+_finish_epoch_jit = jax.jit(finish_epoch)
+
+
+def _check_disjoint(states: list[AutoDropState], params: optax.Params) -> None:
+    for state in states:
+        if state.step is not None:
+            raise ValueError(
+                "end_epoch on a state that counts its epochs itself would end each of"
+                " them twice. Leave end_epoch out, or build the optimizer with"
+                " autodrop(...) without steps_per_epoch."
+            )
+        select_covered(state.anchor, params)
+    covered = [coverage(state.anchor, params) for state in states]
+    paths = [path for path, _ in jax.tree.leaves_with_path(params)]
+    for path, flags in zip(paths, zip(*covered, strict=True), strict=True):
+        if sum(flags) > 1:
+            raise ValueError(
+                f"{sum(flags)} states of AutoDrop cover the parameters at"
+                f" {jax.tree_util.keystr(path) or 'the root'}: each would drop the rate"
+                " and average on its own. Keep one autodrop(...) per parameter."
+            )

@@ -1,0 +1,183 @@
+"""AutoDrop around an optimizer."""
+
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+from autodrop_optax._algorithm import (
+    AutoDropState,
+    adopt_settings,
+    finish_epoch,
+    init_state,
+)
+from autodrop_optax._once import once
+from autodrop_optax._settings import Anchor, Retrigger, Settings, check_count
+from autodrop_optax._trees import (
+    check_match,
+    inexact_leaves,
+    replace_inexact,
+    step_between,
+)
+from autodrop_optax._updates import counted_steps, require_params, scale_updates
+
+
+def with_autodrop(
+    optimizer: optax.GradientTransformation,
+    learning_rate: chex.Numeric,
+    steps_per_epoch: int,
+    *,
+    drop_factor: chex.Numeric = 0.2,
+    min_learning_rate: chex.Numeric = 1e-4,
+    threshold: chex.Numeric = 0.01,
+    max_threshold: chex.Numeric = 1.0,
+    drop_delay: chex.Numeric = 20,
+    averaging: bool = True,
+    window: int = 1,
+    retrigger: Retrigger = "ignore",
+    anchor: Anchor = "after_averaging",
+) -> optax.GradientTransformationExtraArgs:
+    """Wraps an optimizer so that AutoDrop runs with nothing else to call.
+
+    It does what :func:`autodrop` does behind ``optimizer`` with an :func:`end_epoch`
+    after every ``steps_per_epoch`` updates. Where parameters are averaged, the update
+    is the jump to their average; so this must be the outermost transformation.
+
+    Do not wrap an optimizer whose updates are jumps to a point (``optax.lookahead``,
+    ``schedule_free`` and ``sam`` of ``optax.contrib``): scaling a jump misses its
+    point. Wrap their base optimizer, with ``averaging=False``.
+
+    Args:
+      optimizer: the optimizer, with its learning rate and any schedule.
+      learning_rate: the rate that ``optimizer`` uses, a number [alpha_0].
+      steps_per_epoch: calls of ``update`` per epoch. Around ``optax.MultiSteps`` these
+        are micro-batches, inside of it optimizer steps; steps that an
+        ``optax.apply_if_finite`` around this rejects do not count.
+      drop_factor: see :func:`autodrop`, as for all below.
+      min_learning_rate: as there.
+      threshold: as there, degrees per epoch.
+      max_threshold: as there, degrees per epoch.
+      drop_delay: as there, epochs.
+      averaging: as there.
+      window: as there, epochs.
+      retrigger: as there.
+      anchor: as there.
+
+    Returns:
+      An :class:`optax.GradientTransformationExtraArgs`. Its state is the pair of the
+      optimizer's state and an :class:`AutoDropState`; ``update`` needs ``params``.
+
+    Raises:
+      ValueError: as :func:`autodrop`; or ``optimizer`` is no transformation, or one
+        that jumps (found in ``init``).
+
+    Example:
+      >>> import optax
+      >>> from autodrop_optax import with_autodrop
+      >>> optimizer = with_autodrop(
+      ...     optax.adamw(1e-3), learning_rate=1e-3, steps_per_epoch=391
+      ... )
+    """
+    settings = Settings(
+        learning_rate=learning_rate,
+        drop_factor=drop_factor,
+        min_learning_rate=min_learning_rate,
+        threshold=threshold,
+        max_threshold=max_threshold,
+        drop_delay=drop_delay,
+        averaging=averaging,
+        window=window,
+        retrigger=retrigger,
+        anchor=anchor,
+    )
+    check_count("steps_per_epoch", steps_per_epoch)
+    if not isinstance(optimizer, optax.GradientTransformation):
+        raise ValueError(
+            "optimizer must be an optax.GradientTransformation, as optax.sgd(0.1) is,"
+            f" got {optimizer!r}."
+        )
+    optimizer = optax.with_extra_args_support(optimizer)
+
+    def init_fn(params) -> Any:
+        inner_state = optimizer.init(params)
+        _check_wrappable(params, inner_state)
+        return inner_state, init_state(settings, params, counting=True)
+
+    def update_fn(updates, state, params=None, **extra_args) -> Any:
+        params = require_params(params, "with_autodrop")
+        inner_state, state = state
+        updates, inner_state = optimizer.update(
+            updates, inner_state, params, **extra_args
+        )
+        state = adopt_settings(settings, state, counting=True)
+        updates = scale_updates(updates, state.rate_scale)
+        steps = counted_steps(state) + 1
+        state, updates = _finish_epoch_after_if(
+            steps >= steps_per_epoch, state._replace(step=steps), params, updates
+        )
+        return updates, (inner_state, state)
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+@jax.jit
+def _finish_epoch_after_if(
+    condition: jax.Array,
+    state: AutoDropState,
+    params: optax.Params,
+    updates: optax.Updates,
+) -> tuple[AutoDropState, optax.Updates]:
+    """For the wrapper: ends the epoch that ``updates`` complete, averaging in them."""
+    check_match(params, state.anchor, "params", "those given to init", dtypes=True)
+    check_match(updates, params, "updates", "params", dtypes=False)
+
+    def finish(operand):
+        state, updates = operand
+        x = inexact_leaves(params)
+        u = inexact_leaves(updates)
+        after = replace_inexact(params, _add(x, u))
+        state, after = finish_epoch(state, after)
+
+        def jump(u):
+            triples = zip(inexact_leaves(after), x, u, strict=True)
+            return [step_between(a, b).astype(v.dtype) for a, b, v in triples]
+
+        u = once(state.averaged, jump, u)
+        # The user adds the update, which rounds: measure from where that ends.
+        rebase = state.averaged & ~state.hyperparams.anchor_before_averaging
+        y = inexact_leaves(state.anchor)
+        y = once(rebase, lambda _: _add(x, u), y)
+        state = state._replace(anchor=replace_inexact(state.anchor, y))
+        return state, replace_inexact(updates, u)
+
+    state, updates = once(condition, finish, (state, updates))
+    # Never so, but XLA cannot know: the updates have to wait for the loop. Else it
+    # would add them to the parameters ahead of it, and keep a copy of those for it.
+    early = counted_steps(state) < 0
+    u = [jnp.where(early, jnp.zeros_like(v), v) for v in inexact_leaves(updates)]
+    return state, replace_inexact(updates, u)
+
+
+def _add(x: list[jax.Array], u: list[jax.Array]) -> list[jax.Array]:
+    """The parameters that the user gets, rounded as optax rounds them."""
+    return jax.tree.leaves(optax.apply_updates(x, u))
+
+
+def _check_wrappable(params: optax.Params, inner_state: optax.OptState) -> None:
+    jumpers = (
+        AutoDropState,
+        optax.LookaheadState,
+        optax.contrib.SAMState,
+        optax.contrib.ScheduleFreeState,
+    )
+    nodes = jax.tree.leaves(inner_state, is_leaf=lambda x: isinstance(x, jumpers))
+    for node in (params, *nodes):
+        if isinstance(node, (optax.LookaheadParams, *jumpers)):
+            raise ValueError(
+                f"with_autodrop around an optimizer with a {type(node).__name__}, whose"
+                " updates are jumps to a point: scaled, they would miss it. Put"
+                " with_autodrop(base, ..., averaging=False) inside, around the base"
+                " optimizer."
+            )
