@@ -20,6 +20,7 @@ epoch t and y those at its start, the anchor:
 and ``_end_epoch.py`` call it, each at its own moment.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -28,11 +29,19 @@ import optax
 
 from autodrop_optax._angle import measure_turn
 from autodrop_optax._once import once
+from autodrop_optax._placement import (
+    load,
+    on_a_mesh,
+    on_mesh_of,
+    store,
+    to_host,
+)
 from autodrop_optax._settings import AutoDropHyperparams, Settings
 from autodrop_optax._trees import (
     inexact_leaves,
     is_inexact,
     replace_inexact,
+    round_to,
     step_between,
     wide_dtype,
     widen,
@@ -57,6 +66,7 @@ class AutoDropState(NamedTuple):
     last_drop_epoch: jax.Array  # shape (), int32: 0 before the first
     averaged: jax.Array  # shape (), bool: the last epoch end moved the parameters
     step_norm: jax.Array  # shape (), float32 [|s_t|]
+    # The dtypes of these three are state_dtype, or else as said here.
     anchor: optax.Params  # dtypes of the parameters [y]
     previous_step: optax.Params  # dtypes of the parameters, float32 at least [s_{t-1}]
     average: optax.Params | None  # the same [2 z / (k (k + 1))]; None: no averaging
@@ -70,12 +80,20 @@ def init_state(
 
     Args:
       settings: the hyperparameters.
-      params: the parameters; their leaves' sharding is inherited.
+      params: the parameters; their leaves' sharding is inherited. Where they are
+        ``jax.ShapeDtypeStruct``, so are the leaves of the state.
       counting: whether the state counts steps.
 
     Raises:
-      ValueError: ``params`` has leaves, but none of floating point or complex dtype.
+      ValueError: ``params`` has leaves, but none of floating point or complex dtype;
+        or it is ``optax.LookaheadParams``.
     """
+    if isinstance(params, optax.LookaheadParams):
+        raise ValueError(
+            "AutoDrop got optax.LookaheadParams, so it stands around optax.lookahead,"
+            " whose updates are jumps to a point: scaled, they would miss it. Put"
+            " with_autodrop(base, ..., averaging=False) inside, as its fast optimizer."
+        )
     leaves = jax.tree.leaves(params)
     if leaves and not any(map(is_inexact, leaves)):
         dtypes = sorted({str(jnp.result_type(x)) for x in leaves})
@@ -84,8 +102,30 @@ def init_state(
             f" dtype {', '.join(dtypes)}. AutoDrop needs floating point or complex"
             " parameters."
         )
+    if any(isinstance(x, jax.ShapeDtypeStruct) for x in leaves):
+        return jax.eval_shape(
+            functools.partial(init_state, settings, counting=counting), params
+        )
+
+    def stored(values: jax.Array) -> jax.Array:
+        dtype = settings.state_dtype
+        if dtype is not None and not jnp.iscomplexobj(values):
+            values = round_to(values, dtype)
+        return to_host(values) if settings.state_memory_kind != "device" else values
+
+    def copy(x: jax.Array) -> jax.Array:
+        # A buffer of its own, so that both can be donated; never weakly typed.
+        return stored(jnp.copy(x).astype(x.dtype)) if is_inexact(x) else jnp.copy(x)
+
+    def zeros(x: jax.Array) -> jax.Array:
+        if not is_inexact(x):
+            return jnp.copy(x)
+        # A constant has no sharding for the partitioner to propagate; a function of x
+        # has. It must be zero for NaN as well.
+        return stored(jnp.isnan(x).astype(wide_dtype(x.dtype)) * 0)
+
     hyperparams = settings.hyperparams()
-    return AutoDropState(
+    state = AutoDropState(
         step=jnp.zeros((), jnp.int32) if counting else None,
         epoch=jnp.zeros((), jnp.int32),
         rate_scale=jnp.ones((), jnp.float32),
@@ -97,11 +137,20 @@ def init_state(
         last_drop_epoch=jnp.zeros((), jnp.int32),
         averaged=jnp.zeros((), jnp.bool_),
         step_norm=jnp.zeros((), jnp.float32),
-        anchor=jax.tree.map(_copy, params),
-        previous_step=jax.tree.map(_wide_zeros, params),
-        average=jax.tree.map(_wide_zeros, params) if settings.averaging else None,
+        anchor=jax.tree.map(copy, params),
+        previous_step=jax.tree.map(zeros, params),
+        average=jax.tree.map(zeros, params) if settings.averaging else None,
         hyperparams=hyperparams,
     )
+    on_mesh = [x for x in leaves if is_inexact(x) and on_a_mesh(x)]
+    if on_mesh:
+        reference = min(on_mesh, key=lambda x: x.size)
+        trees = {"anchor": None, "previous_step": None, "average": None}
+        scalars = jax.tree.map(
+            functools.partial(on_mesh_of, reference), state._replace(**trees)
+        )
+        state = scalars._replace(**{name: getattr(state, name) for name in trees})
+    return state
 
 
 def adopt_settings(
@@ -113,7 +162,8 @@ def adopt_settings(
 
     Raises:
       ValueError: the state was made with another ``window`` or ``averaging``, or to be
-        driven another way. These shape the state and cannot be adopted.
+        driven another way, which shape the state and cannot be adopted; or it is not
+        what the last update returned.
     """
     for name, here, there in (
         ("window", settings.window, state.angles.shape[-1] - 1),
@@ -126,7 +176,14 @@ def adopt_settings(
                 f" was {there} where the state was made. Build the transformation as it"
                 " was then, or make a new state with init."
             )
-    hyperparams = settings.hyperparams()
+    if state.dropping.dtype != jnp.bool_:
+        raise ValueError(
+            f"AutoDrop's flag `dropping` came back as {state.dropping.dtype}: something"
+            " around it mixes old and new states by arithmetic, in which the NaN of an"
+            " angle that is not there yet would stay for ever. optax.contrib.sam does so"
+            " unless it is given opaque_mode=True."
+        )
+    hyperparams = jax.tree.map(on_mesh_of, state.hyperparams, settings.hyperparams())
     same = hyperparams.threshold == state.hyperparams.threshold
     threshold = jnp.where(same, state.threshold, hyperparams.threshold)
     threshold = jnp.minimum(threshold, hyperparams.max_threshold)
@@ -151,8 +208,9 @@ def finish_epoch(
     """
     hyper = state.hyperparams
     x = inexact_leaves(params)
-    y = inexact_leaves(state.anchor)
-    s = inexact_leaves(state.previous_step)
+    stored_y = inexact_leaves(state.anchor)
+    stored_s = inexact_leaves(state.previous_step)
+    y, s = load(stored_y), load(stored_s)
     turn = measure_turn(x, y, s)
     angles = jnp.concatenate([state.angles[1:], turn.angle[None]])
 
@@ -170,13 +228,16 @@ def finish_epoch(
     # it: a loop that read x from outside would not be ordered before the one that
     # overwrites it, and XLA would copy x for safety.
     def record_step(operand):
-        x, y, _ = operand
-        s = [step_between(*pair) for pair in zip(x, y, strict=True)]
+        x, y, s = operand
+        s = [
+            round_to(step_between(p, q), r.dtype)
+            for p, q, r in zip(x, y, s, strict=True)
+        ]
         # y = x. The condition holds here; the selection only has y written after s,
         # the last to read it. Without an order XLA would save y first.
         y = [
-            jnp.where(turn.finite, p, q.astype(p.dtype))
-            for p, q in zip(x, s, strict=True)
+            jnp.where(turn.finite, round_to(p, q.dtype), r.astype(q.dtype))
+            for p, q, r in zip(x, y, s, strict=True)
         ]
         return x, y, s
 
@@ -186,15 +247,16 @@ def finish_epoch(
     if average is not None:
         averaged = drop & (k > 1)  # the average of one epoch is that epoch
         rebase = averaged & ~hyper.anchor_before_averaging
-        z = inexact_leaves(average)
+        stored_z = inexact_leaves(average)
 
         def average_parameters(operand):
             x, y, z = operand
             z = _add_to_average(z, x, k)
-            return _select(averaged, z, x), _select(rebase, z, y), z
+            x = _select(averaged, z, x)
+            return x, _select(rebase, x, y), z
 
-        x, y, z = once(counts, average_parameters, (x, y, z))
-        average = replace_inexact(average, z)
+        x, y, z = once(counts, average_parameters, (x, y, load(stored_z)))
+        average = replace_inexact(average, store(z, stored_z))
 
     # A floor above the present rate leaves the rate where it is.
     floor = jnp.minimum(
@@ -217,8 +279,8 @@ def finish_epoch(
         last_drop_epoch=jnp.where(drop, epoch, state.last_drop_epoch),
         averaged=averaged,
         step_norm=turn.norm,
-        anchor=replace_inexact(state.anchor, y),
-        previous_step=replace_inexact(state.previous_step, s),
+        anchor=replace_inexact(state.anchor, store(y, stored_y)),
+        previous_step=replace_inexact(state.previous_step, store(s, stored_s)),
         average=average,
         hyperparams=hyper,
     )
@@ -244,9 +306,9 @@ def _add_to_average(
     weight = 2.0 / (k.astype(jnp.float32) + 1.0)
 
     def add(mean: jax.Array, value: jax.Array) -> jax.Array:
-        value = widen(value)
-        later = mean + (value - mean) * weight.astype(mean.dtype)
-        return jnp.where(k == 1, value, later)
+        value, wide_mean = widen(value), widen(mean)
+        later = wide_mean + (value - wide_mean) * weight.astype(value.dtype)
+        return round_to(jnp.where(k == 1, value, later), mean.dtype)
 
     return [add(*pair) for pair in zip(average, x, strict=True)]
 
@@ -254,22 +316,6 @@ def _add_to_average(
 def _select(
     condition: jax.Array, values: list[jax.Array], others: list[jax.Array]
 ) -> list[jax.Array]:
-    """``values`` where ``condition`` holds, cast to the dtypes of ``others``."""
+    """``values`` where ``condition`` holds, rounded to the dtypes of ``others``."""
     pairs = zip(values, others, strict=True)
-    return [jnp.where(condition, v.astype(p.dtype), p) for v, p in pairs]
-
-
-def _copy(x: jax.Array) -> jax.Array:
-    """A buffer of its own, so that both can be donated; never weakly typed."""
-    return jnp.copy(x).astype(x.dtype) if is_inexact(x) else jnp.copy(x)
-
-
-def _wide_zeros(x: jax.Array) -> jax.Array:
-    """Zeros in 32 bits or more with the sharding of ``x``, under ``jit`` too.
-
-    A constant has no sharding for the partitioner to propagate; a function of ``x``
-    has. It must be zero for NaN as well.
-    """
-    if not is_inexact(x):
-        return jnp.copy(x)
-    return jnp.isnan(x).astype(wide_dtype(x.dtype)) * 0
+    return [jnp.where(condition, round_to(v, p.dtype), p) for v, p in pairs]

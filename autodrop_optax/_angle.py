@@ -95,7 +95,7 @@ def angle_between(a: optax.Params, b: optax.Params) -> jax.Array:
       >>> print(f"{angle_between(x, y):.3f}")
       45.000
     """
-    check_match(a, b, "a", "b", dtypes=False)
+    check_match(a, b, "a", "b")
     return _angle_between(inexact_leaves(a), inexact_leaves(b))
 
 

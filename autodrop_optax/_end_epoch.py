@@ -5,9 +5,9 @@ from typing import Any
 import jax
 import optax
 
-from autodrop_optax._algorithm import AutoDropState, finish_epoch
+from autodrop_optax._algorithm import finish_epoch
 from autodrop_optax._states import find_states, is_state
-from autodrop_optax._trees import coverage, merge_covered, select_covered
+from autodrop_optax._trees import merge_covered, select_covered
 
 
 def end_epoch(
@@ -30,7 +30,8 @@ def end_epoch(
 
     Raises:
       ValueError: ``opt_state`` has no state of AutoDrop, one that counts for itself,
-        two that cover the same parameters, or one made for other parameters.
+        two that cover the same parameters, one that scales the jumps of another
+        optimizer, or one made for other parameters.
       TypeError: ``params`` are ``optax.LookaheadParams``.
     """
     if isinstance(params, optax.LookaheadParams):
@@ -39,7 +40,13 @@ def end_epoch(
             " by different rules. Put with_autodrop(..., averaging=False) inside of"
             " optax.lookahead, as its fast optimizer."
         )
-    _check_disjoint([state for _, state in find_states(opt_state)], params)
+    for _, state in find_states(opt_state):
+        if state.step is not None:
+            raise ValueError(
+                "end_epoch on a state that counts its epochs itself would end each of"
+                " them twice. Leave end_epoch out, or build the optimizer with"
+                " autodrop(...) without steps_per_epoch."
+            )
 
     def end(node: Any) -> Any:
         nonlocal params
@@ -54,23 +61,3 @@ def end_epoch(
 
 
 _finish_epoch_jit = jax.jit(finish_epoch)
-
-
-def _check_disjoint(states: list[AutoDropState], params: optax.Params) -> None:
-    for state in states:
-        if state.step is not None:
-            raise ValueError(
-                "end_epoch on a state that counts its epochs itself would end each of"
-                " them twice. Leave end_epoch out, or build the optimizer with"
-                " autodrop(...) without steps_per_epoch."
-            )
-        select_covered(state.anchor, params)
-    covered = [coverage(state.anchor, params) for state in states]
-    paths = [path for path, _ in jax.tree.leaves_with_path(params)]
-    for path, flags in zip(paths, zip(*covered, strict=True), strict=True):
-        if sum(flags) > 1:
-            raise ValueError(
-                f"{sum(flags)} states of AutoDrop cover the parameters at"
-                f" {jax.tree_util.keystr(path) or 'the root'}: each would drop the rate"
-                " and average on its own. Keep one autodrop(...) per parameter."
-            )

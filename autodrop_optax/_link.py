@@ -13,7 +13,13 @@ from autodrop_optax._algorithm import (
     init_state,
 )
 from autodrop_optax._once import once
-from autodrop_optax._settings import Anchor, Retrigger, Settings, check_count
+from autodrop_optax._settings import (
+    Anchor,
+    MemoryKind,
+    Retrigger,
+    Settings,
+    check_count,
+)
 from autodrop_optax._trees import check_match
 from autodrop_optax._updates import counted_steps, require_params, scale_updates
 
@@ -30,6 +36,8 @@ def autodrop(
     window: int = 1,
     retrigger: Retrigger = "ignore",
     anchor: Anchor = "after_averaging",
+    state_dtype: jax.typing.DTypeLike | None = None,
+    state_memory_kind: MemoryKind = "device",
     steps_per_epoch: int | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Drops the learning rate where the angular velocity of the parameters saturates.
@@ -79,6 +87,13 @@ def autodrop(
         two epochs or more, no drop ever comes.
       anchor: from where the step after an averaging is measured, the parameters
         averaged (``"after_averaging"``) or not (``"before_averaging"``).
+      state_dtype: what ``init`` makes the state's copies of the parameters in: the
+        anchor, the previous step and the average. By default the anchor has the
+        parameters' dtypes and the others those, but float32 at least. In a narrower
+        one the angle is that of the rounded parameters, and an averaging rounds the
+        parameters. Complex leaves are left alone.
+      state_memory_kind: where ``init`` puts them, ``"device"`` or ``"pinned_host"``,
+        the host's memory. They are needed at the ends of epochs alone.
       steps_per_epoch: calls of ``update`` per epoch, for a link that counts.
 
     Returns:
@@ -127,6 +142,8 @@ def autodrop(
         window=window,
         retrigger=retrigger,
         anchor=anchor,
+        state_dtype=state_dtype,
+        state_memory_kind=state_memory_kind,
     )
     if steps_per_epoch is not None:
         check_count("steps_per_epoch", steps_per_epoch)
@@ -161,6 +178,6 @@ def _finish_epoch_if(
     condition: jax.Array, state: AutoDropState, params: optax.Params
 ) -> AutoDropState:
     """For a link: ends the epoch in the state; the parameters are only read."""
-    check_match(params, state.anchor, "params", "those given to init", dtypes=True)
+    check_match(params, state.anchor, "params", "those given to init")
     params = jax.lax.stop_gradient(params)
     return once(condition, lambda state: finish_epoch(state, params)[0], state)

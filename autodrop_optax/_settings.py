@@ -11,6 +11,7 @@ import numpy as np
 
 Retrigger = Literal["ignore", "restart"]
 Anchor = Literal["after_averaging", "before_averaging"]
+MemoryKind = Literal["device", "pinned_host"]
 
 
 class AutoDropHyperparams(NamedTuple):
@@ -44,6 +45,8 @@ class Settings:
     window: int
     retrigger: Retrigger
     anchor: Anchor
+    state_dtype: jax.typing.DTypeLike | None
+    state_memory_kind: MemoryKind
 
     def __post_init__(self):
         if callable(self.learning_rate):
@@ -90,6 +93,9 @@ class Settings:
             )
         _check_choice("retrigger", self.retrigger, get_args(Retrigger))
         _check_choice("anchor", self.anchor, get_args(Anchor))
+        _check_choice("state_memory_kind", self.state_memory_kind, get_args(MemoryKind))
+        if self.state_dtype is not None:
+            _check_floating("state_dtype", self.state_dtype)
 
     def hyperparams(self) -> AutoDropHyperparams:
         """Returns the arrays, each with a dtype of its own whatever it came in."""
@@ -145,6 +151,18 @@ def _check_number(settings: Settings, name: str, allowed: str, valid, hint="") -
         in_range = False
     if not in_range:
         raise ValueError(f"{name} must be {allowed}, got {value!r}.{hint}")
+
+
+def _check_floating(name: str, value) -> None:
+    try:
+        valid = jnp.issubdtype(value, jnp.floating)
+    except TypeError:
+        valid = False
+    if not valid:
+        raise ValueError(
+            f"{name} must be a floating point dtype, as jnp.bfloat16, or None, got"
+            f" {value!r}."
+        )
 
 
 def _check_choice(name: str, value, choices: tuple[str, ...]) -> None:

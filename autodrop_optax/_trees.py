@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax import lax
 
 
 def is_inexact(x: jax.typing.ArrayLike) -> bool:
@@ -37,23 +38,36 @@ def widen(x: jax.Array) -> jax.Array:
     return x.astype(wide_dtype(x.dtype))
 
 
+def round_to(x: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Array:
+    """Returns ``x.astype(dtype)``, rounded for certain.
+
+    XLA may leave out a conversion to a narrower dtype that is undone later.
+    """
+    to = jnp.finfo(dtype)
+    if to.bits < jnp.finfo(x.dtype).bits:
+        x = lax.reduce_precision(x, exponent_bits=to.nexp, mantissa_bits=to.nmant)
+    return x.astype(dtype)
+
+
 def step_between(x: jax.Array, y: jax.Array) -> jax.Array:
-    """Returns ``x - y`` in 32 bits or more: in fewer it would round or overflow."""
-    return widen(x) - widen(y)
+    """Returns ``x - y`` in 32 bits or more: in fewer it would round or overflow.
+
+    Where ``y`` is kept in a narrower dtype than ``x`` has, ``x`` is rounded as ``y``
+    was: else parameters that do not move would have a step, that of the rounding.
+    """
+    return widen(round_to(x, y.dtype)) - widen(y)
 
 
-def check_match(
-    a: optax.Params, b: optax.Params, a_name: str, b_name: str, *, dtypes: bool
-) -> None:
+def check_match(a: optax.Params, b: optax.Params, a_name: str, b_name: str) -> None:
     """Raises a ValueError that names the first place in which two pytrees differ.
+
+    Dtypes may differ, but both must be floating point, complex, or neither.
 
     Args:
       a: a pytree of arrays.
       b: another.
       a_name: what to call the first.
       b_name: what to call the second.
-      dtypes: whether the dtypes must be the same; else it is enough that both or
-        neither have a direction.
     """
 
     def fail(path, kind: str, x, y):
@@ -77,7 +91,11 @@ def check_match(
         if jnp.shape(x) != jnp.shape(y):
             fail(path, "shape", jnp.shape(x), jnp.shape(y))
         x_dtype, y_dtype = jnp.result_type(x), jnp.result_type(y)
-        if is_inexact(x) != is_inexact(y) or (dtypes and x_dtype != y_dtype):
+        kinds = [
+            [jnp.issubdtype(d, k) for k in (jnp.floating, jnp.complexfloating)]
+            for d in (x_dtype, y_dtype)
+        ]
+        if kinds[0] != kinds[1]:
             fail(path, "dtype", x_dtype, y_dtype)
 
 
@@ -97,7 +115,7 @@ def select_covered(cover: optax.Params, params: optax.Params):
         )
     except ValueError:
         covered = params  # the comparison below says what differs
-    check_match(covered, cover, "params", "those given to init", dtypes=True)
+    check_match(covered, cover, "params", "those given to init")
     return covered
 
 
@@ -106,14 +124,3 @@ def merge_covered(covered: optax.Params, params: optax.Params):
     return jax.tree.map(
         lambda c, p: p if _is_masked(c) else c, covered, params, is_leaf=_is_masked
     )
-
-
-def coverage(cover: optax.Params, params: optax.Params) -> list[bool]:
-    """Returns for each leaf of ``params`` whether it is measured under ``cover``."""
-    flags = jax.tree.map(
-        lambda c, p: jax.tree.map(lambda x: not _is_masked(c) and is_inexact(x), p),
-        cover,
-        params,
-        is_leaf=_is_masked,
-    )
-    return jax.tree.leaves(flags)

@@ -1,5 +1,6 @@
 """AutoDrop around an optimizer."""
 
+import functools
 from typing import Any
 
 import chex
@@ -14,7 +15,15 @@ from autodrop_optax._algorithm import (
     init_state,
 )
 from autodrop_optax._once import once
-from autodrop_optax._settings import Anchor, Retrigger, Settings, check_count
+from autodrop_optax._placement import store
+from autodrop_optax._settings import (
+    Anchor,
+    MemoryKind,
+    Retrigger,
+    Settings,
+    check_count,
+)
+from autodrop_optax._states import JUMPER_STATES
 from autodrop_optax._trees import (
     check_match,
     inexact_leaves,
@@ -25,7 +34,7 @@ from autodrop_optax._updates import counted_steps, require_params, scale_updates
 
 
 def with_autodrop(
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformation | optax.MultiSteps,
     learning_rate: chex.Numeric,
     steps_per_epoch: int,
     *,
@@ -38,6 +47,8 @@ def with_autodrop(
     window: int = 1,
     retrigger: Retrigger = "ignore",
     anchor: Anchor = "after_averaging",
+    state_dtype: jax.typing.DTypeLike | None = None,
+    state_memory_kind: MemoryKind = "device",
 ) -> optax.GradientTransformationExtraArgs:
     """Wraps an optimizer so that AutoDrop runs with nothing else to call.
 
@@ -52,9 +63,9 @@ def with_autodrop(
     Args:
       optimizer: the optimizer, with its learning rate and any schedule.
       learning_rate: the rate that ``optimizer`` uses, a number [alpha_0].
-      steps_per_epoch: calls of ``update`` per epoch. Around ``optax.MultiSteps`` these
-        are micro-batches, inside of it optimizer steps; steps that an
-        ``optax.apply_if_finite`` around this rejects do not count.
+      steps_per_epoch: optimizer steps per epoch. An update that ``optax.MultiSteps``
+        only accumulates or ``optax.apply_if_finite`` rejects is none, whether these
+        are inside or around.
       drop_factor: see :func:`autodrop`, as for all below.
       min_learning_rate: as there.
       threshold: as there, degrees per epoch.
@@ -64,6 +75,8 @@ def with_autodrop(
       window: as there, epochs.
       retrigger: as there.
       anchor: as there.
+      state_dtype: as there.
+      state_memory_kind: as there.
 
     Returns:
       An :class:`optax.GradientTransformationExtraArgs`. Its state is the pair of the
@@ -91,8 +104,12 @@ def with_autodrop(
         window=window,
         retrigger=retrigger,
         anchor=anchor,
+        state_dtype=state_dtype,
+        state_memory_kind=state_memory_kind,
     )
     check_count("steps_per_epoch", steps_per_epoch)
+    if isinstance(optimizer, optax.MultiSteps):
+        optimizer = optimizer.gradient_transformation()
     if not isinstance(optimizer, optax.GradientTransformation):
         raise ValueError(
             "optimizer must be an optax.GradientTransformation, as optax.sgd(0.1) is,"
@@ -102,18 +119,16 @@ def with_autodrop(
 
     def init_fn(params) -> Any:
         inner_state = optimizer.init(params)
-        _check_wrappable(params, inner_state)
+        _check_wrappable(inner_state)
         return inner_state, init_state(settings, params, counting=True)
 
     def update_fn(updates, state, params=None, **extra_args) -> Any:
         params = require_params(params, "with_autodrop")
-        inner_state, state = state
-        updates, inner_state = optimizer.update(
-            updates, inner_state, params, **extra_args
-        )
+        before, state = state
+        updates, inner_state = optimizer.update(updates, before, params, **extra_args)
         state = adopt_settings(settings, state, counting=True)
         updates = scale_updates(updates, state.rate_scale)
-        steps = counted_steps(state) + 1
+        steps = counted_steps(state) + _took_step(before, inner_state)
         state, updates = _finish_epoch_after_if(
             steps >= steps_per_epoch, state._replace(step=steps), params, updates
         )
@@ -130,8 +145,8 @@ def _finish_epoch_after_if(
     updates: optax.Updates,
 ) -> tuple[AutoDropState, optax.Updates]:
     """For the wrapper: ends the epoch that ``updates`` complete, averaging in them."""
-    check_match(params, state.anchor, "params", "those given to init", dtypes=True)
-    check_match(updates, params, "updates", "params", dtypes=False)
+    check_match(params, state.anchor, "params", "those given to init")
+    check_match(updates, params, "updates", "params")
 
     def finish(operand):
         state, updates = operand
@@ -148,7 +163,7 @@ def _finish_epoch_after_if(
         # The user adds the update, which rounds: measure from where that ends.
         rebase = state.averaged & ~state.hyperparams.anchor_before_averaging
         y = inexact_leaves(state.anchor)
-        y = once(rebase, lambda _: _add(x, u), y)
+        y = once(rebase, lambda y: store(_add(x, u), y), y)
         state = state._replace(anchor=replace_inexact(state.anchor, y))
         return state, replace_inexact(updates, u)
 
@@ -165,16 +180,35 @@ def _add(x: list[jax.Array], u: list[jax.Array]) -> list[jax.Array]:
     return jax.tree.leaves(optax.apply_updates(x, u))
 
 
-def _check_wrappable(params: optax.Params, inner_state: optax.OptState) -> None:
-    jumpers = (
-        AutoDropState,
-        optax.LookaheadState,
-        optax.contrib.SAMState,
-        optax.contrib.ScheduleFreeState,
-    )
+def _took_step(before: optax.OptState, after: optax.OptState) -> jax.Array:
+    """Returns 1 if an update was a step of the optimizer, else 0, int32 scalar.
+
+    ``MultiSteps`` may only have added to its gradients; ``apply_if_finite`` may have
+    rejected what it was given. With several of these, one step is enough.
+    """
+    skippers = optax.MultiStepsState, optax.ApplyIfFiniteState
+
+    def nodes(state: optax.OptState) -> list:
+        leaves = jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, skippers))
+        return [x for x in leaves if isinstance(x, skippers)]
+
+    steps = []
+    for old, new in zip(nodes(before), nodes(after), strict=True):
+        if isinstance(new, optax.MultiStepsState):
+            taken = new.gradient_step != old.gradient_step
+            inner = _took_step(old.inner_opt_state, new.inner_opt_state)
+        else:
+            taken = new.last_finite
+            inner = _took_step(old.inner_state, new.inner_state)
+        steps.append(jnp.where(taken, inner, 0))
+    return functools.reduce(jnp.maximum, steps) if steps else jnp.ones((), jnp.int32)
+
+
+def _check_wrappable(inner_state: optax.OptState) -> None:
+    jumpers = (AutoDropState, *JUMPER_STATES)
     nodes = jax.tree.leaves(inner_state, is_leaf=lambda x: isinstance(x, jumpers))
-    for node in (params, *nodes):
-        if isinstance(node, (optax.LookaheadParams, *jumpers)):
+    for node in nodes:
+        if isinstance(node, jumpers):
             raise ValueError(
                 f"with_autodrop around an optimizer with a {type(node).__name__}, whose"
                 " updates are jumps to a point: scaled, they would miss it. Put"
