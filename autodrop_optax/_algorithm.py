@@ -180,8 +180,8 @@ def adopt_settings(
         raise ValueError(
             f"AutoDrop's flag `dropping` came back as {state.dropping.dtype}: something"
             " around it mixes old and new states by arithmetic, in which the NaN of an"
-            " angle that is not there yet would stay for ever. optax.contrib.sam does so"
-            " unless it is given opaque_mode=True."
+            " angle that is not there yet would stay for ever. optax.contrib.sam does"
+            " so unless it is given opaque_mode=True."
         )
     hyperparams = jax.tree.map(on_mesh_of, state.hyperparams, settings.hyperparams())
     same = hyperparams.threshold == state.hyperparams.threshold

@@ -51,7 +51,7 @@ def demo(
     first = [done for done in finished if done.job.config.seed == seeds[0]]
     labels = {"demo_autodrop": "AutoDrop", "multistep": "multi-step"}
     figure = figures.compare(
-        [figures.curves(labels[done.job.preset], done.rows) for done in first],
+        {labels[done.job.preset]: done.rows for done in first},
         title=f"{dataset.name}, {WORKLOADS[workload].network}, seed {seeds[0]}",
     )
     figures.save(figure, out / "demo.png")

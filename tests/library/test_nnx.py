@@ -10,7 +10,7 @@ from flax import nnx
 
 import autodrop_optax
 from autodrop_optax import autodrop, with_autodrop
-from autodrop_optax.flax import autodrop_metrics, end_epoch
+from autodrop_optax.flax import autodrop_metrics, end_epoch, recompute_batch_stats
 
 
 @pytest.fixture(autouse=True)
@@ -102,3 +102,65 @@ def test_an_optimizer_without_autodrop():
     optimizer = nnx.Optimizer(model, optax.sgd(0.1), wrt=nnx.Param)
     with pytest.raises(ValueError, match="holds no state of AutoDrop"):
         end_epoch(model, optimizer)
+
+
+def batch_statistics(model, x):
+    """By hand: of the only BatchNorm's inputs."""
+    h = np.asarray(x, np.float64) @ np.asarray(model.hidden.kernel[...], np.float64)
+    h = h + np.asarray(model.hidden.bias[...], np.float64)
+    return h.mean(axis=0), h.var(axis=0)
+
+
+def test_recomputed_statistics_are_the_mean_of_the_batches():
+    model = Model(nnx.Rngs(0))
+    model.norm.mean[...] = jnp.full(8, jnp.nan)  # whatever was there is gone
+    rng = np.random.default_rng(1)
+    batches = [jnp.asarray(rng.normal(size=(16, 3)) + i, jnp.float32) for i in range(4)]
+    before = jax.tree.map(jnp.copy, nnx.as_pure(nnx.state(model, nnx.Param)))
+    recompute_batch_stats(model, iter(batches))
+    means, variances = zip(*(batch_statistics(model, x) for x in batches), strict=True)
+    found = model.norm.mean[...], model.norm.var[...]
+    np.testing.assert_allclose(found[0], np.mean(means, axis=0), rtol=1e-4)
+    np.testing.assert_allclose(found[1], np.mean(variances, axis=0), rtol=1e-4)
+    after = nnx.as_pure(nnx.state(model, nnx.Param))
+    chex.assert_trees_all_equal(after, before)
+    # The model trains on as before.
+    assert model.norm.momentum == 0.99
+    assert not model.norm.use_running_average
+    assert not model.dropout.deterministic
+
+
+def test_another_way_to_call_the_model():
+    model = Model(nnx.Rngs(0))
+    x = jnp.ones((4, 3)) * jnp.arange(4.0)[:, None]
+    recompute_batch_stats(model, [{"x": x}], lambda model, batch: model(batch["x"]))
+    np.testing.assert_allclose(
+        model.norm.mean[...], batch_statistics(model, x)[0], rtol=1e-4, atol=1e-6
+    )
+
+
+def test_nothing_to_recompute():
+    with pytest.raises(ValueError, match="no nnx"):
+        recompute_batch_stats(nnx.Linear(2, 2, rngs=nnx.Rngs(0)), [jnp.ones((1, 2))])
+    with pytest.raises(ValueError, match="batches are empty"):
+        recompute_batch_stats(Model(nnx.Rngs(0)), [])
+
+
+def test_split_and_merge_keep_a_run_as_it_is():
+    def trained(again):
+        model = Model(nnx.Rngs(0))
+        link = optax.chain(optax.sgd(0.1, momentum=0.9), autodrop(0.1, **KEYWORDS))
+        optimizer = nnx.Optimizer(model, link, wrt=nnx.Param)
+        rng = np.random.default_rng(0)
+        for _ in range(6):
+            for _ in range(3):
+                x = jnp.asarray(rng.normal(size=(8, 3)), jnp.float32)
+                train_step(model, optimizer, x, x[:, :2])
+            end_epoch(model, optimizer)
+            if again:
+                model, optimizer = nnx.merge(*nnx.split((model, optimizer)))
+        return nnx.as_pure(nnx.state(model)), autodrop_metrics(optimizer)
+
+    plain, merged = trained(again=False), trained(again=True)
+    chex.assert_trees_all_equal(merged, plain)
+    assert int(plain[1]["num_drops"]) == 1

@@ -1,0 +1,85 @@
+"""AutoDrop in an NNX training loop."""
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from autodrop_optax import _end_epoch, _metrics
+from autodrop_optax.flax._average import mean_over_batches
+
+
+@nnx.jit
+def end_epoch(model: nnx.Module, optimizer: nnx.Optimizer) -> None:
+    """Ends an epoch as :func:`autodrop_optax.end_epoch` does, in place.
+
+    Args:
+      model: the model that ``optimizer`` trains. Of its variables only those that the
+        optimizer was built for (``wrt``) are measured and averaged.
+      optimizer: an optimizer whose transformation contains
+        :func:`autodrop_optax.autodrop`.
+
+    Raises:
+      ValueError: as :func:`autodrop_optax.end_epoch`.
+    """
+    params = nnx.as_pure(nnx.state(model, optimizer.wrt))
+    opt_state = nnx.as_pure(optimizer.opt_state)
+    params, opt_state = _end_epoch.end_epoch(params, opt_state)
+    nnx.update(model, params)
+    nnx.update(optimizer.opt_state, nnx.state(opt_state))
+
+
+def autodrop_metrics(optimizer: nnx.Optimizer) -> dict[str, jax.Array]:
+    """Returns :func:`autodrop_optax.autodrop_metrics` of an optimizer's state."""
+    return _metrics.autodrop_metrics(nnx.as_pure(optimizer.opt_state))
+
+
+def _call(model: Any, batch: Any) -> Any:
+    return model(batch)
+
+
+def recompute_batch_stats(
+    model: nnx.Module,
+    batches: Iterable[Any],
+    forward: Callable[[Any, Any], Any] = _call,
+) -> None:
+    """Puts the statistics of ``batches`` in the place of BatchNorm's running ones.
+
+    After an averaging the running means and variances belong to other weights. This
+    takes, at the present weights, the mean of the batches' means and variances, each
+    batch with the same weight, as is done after stochastic weight averaging. All else
+    of the model is as in evaluation (no dropout) and stays as it is.
+
+    Args:
+      model: a model with ``nnx.BatchNorm``; its ``nnx.BatchStat`` change in place.
+      batches: training inputs, best in batches of the training's size.
+      forward: how to call the model with one of them, by default ``model(batch)``. It
+        must not say ``use_running_average``. It is compiled once for each function.
+
+    Raises:
+      ValueError: there is no ``nnx.BatchNorm``, or there are no batches.
+    """
+    copy = nnx.merge(*nnx.split(model))
+    copy.eval()
+    norms = [m for _, m in nnx.iter_modules(copy) if isinstance(m, nnx.BatchNorm)]
+    if not norms:
+        raise ValueError(
+            "The model has no nnx.BatchNorm, so there is nothing to recompute."
+        )
+    for norm in norms:
+        norm.use_running_average = False
+        norm.momentum = 0.0  # the new statistics are then those of the batch alone
+    graphdef, stats, rest = nnx.split(copy, nnx.BatchStat, ...)
+    zeros = jax.tree.map(jnp.zeros_like, stats)  # also where a NaN has got into them
+    statistics = functools.partial(_batch_stats, graphdef, forward, zeros, rest)
+    nnx.update(model, mean_over_batches(statistics, batches))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _batch_stats(graphdef, forward, zeros, rest, batch):
+    model = nnx.merge(graphdef, zeros, rest)
+    forward(model, batch)
+    return nnx.state(model, nnx.BatchStat)

@@ -1,0 +1,108 @@
+"""AutoDrop with Linen's ``TrainState``.
+
+``TrainState`` takes :func:`autodrop_optax.autodrop` and
+:func:`autodrop_optax.with_autodrop` like any transformation::
+
+    state = TrainState.create(
+        apply_fn=model.apply,
+        params=variables["params"],
+        tx=optax.chain(optax.sgd(0.1, momentum=0.9), autodrop(0.1)),
+    )
+    for epoch in range(epochs):
+        for batch in batches:
+            state = train_step(state, batch)  # state.apply_gradients inside
+        state = end_epoch(state)
+        metrics = autodrop_metrics(state)
+"""
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.training.train_state import TrainState
+
+from autodrop_optax import _end_epoch, _metrics
+from autodrop_optax.flax._average import mean_over_batches
+
+State = TypeVar("State", bound=TrainState)
+Variables = Any  # a plain or frozen dictionary of collections, as `init` returns
+
+
+def end_epoch(state: State) -> State:
+    """Returns a ``TrainState`` after :func:`autodrop_optax.end_epoch`.
+
+    It may be jitted: ``jax.jit(end_epoch, donate_argnums=0)`` works in place.
+
+    Args:
+      state: a state, of a subclass too, whose ``tx`` contains
+        :func:`autodrop_optax.autodrop`.
+
+    Raises:
+      ValueError: as :func:`autodrop_optax.end_epoch`.
+    """
+    params, opt_state = _end_epoch.end_epoch(state.params, state.opt_state)
+    return state.replace(params=params, opt_state=opt_state)
+
+
+def autodrop_metrics(state: TrainState) -> dict[str, jax.Array]:
+    """Returns :func:`autodrop_optax.autodrop_metrics` of the optimizer's state."""
+    return _metrics.autodrop_metrics(state.opt_state)
+
+
+def recompute_batch_stats(
+    forward: Callable[[Variables, Any], tuple[Any, Variables]],
+    variables: Variables,
+    batches: Iterable[Any],
+) -> Variables:
+    """Returns the statistics of ``batches``, to put in the place of the running ones.
+
+    As :func:`autodrop_optax.flax.recompute_batch_stats` does for NNX: the mean of the
+    batches' means and variances at the present weights.
+
+    Args:
+      forward: applies the model so that ``nn.BatchNorm`` uses the batch and its
+        statistics are mutable, and returns what ``apply`` does::
+
+            def forward(variables, inputs):
+                return model.apply(
+                    variables, inputs, train=True, mutable=["batch_stats"]
+                )
+
+        It is compiled once for each function: define it outside of the loop. A model
+        with dropout is best called without it, as in evaluation.
+      variables: the collections that the model needs, ``params`` and ``batch_stats``.
+      batches: training inputs, best in batches of the training's size.
+
+    Returns:
+      The new collection ``batch_stats``.
+
+    Raises:
+      ValueError: there are no ``batch_stats``, or there are no batches.
+    """
+    if not variables.get("batch_stats"):
+        raise ValueError(
+            "variables have no collection batch_stats, so there is nothing to"
+            f" recompute; they have {', '.join(sorted(variables)) or 'nothing'}."
+        )
+    return mean_over_batches(
+        functools.partial(_batch_stats, forward, variables), batches
+    )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _batch_stats(forward, variables, batch):
+    zeros = jax.tree.map(jnp.zeros_like, variables["batch_stats"])
+    with nn.intercept_methods(_without_momentum):
+        _, mutated = forward({**variables, "batch_stats": zeros}, batch)
+    return mutated["batch_stats"]
+
+
+def _without_momentum(next_function, args, kwargs, context):
+    """Has each BatchNorm replace its statistics by those of the batch alone."""
+    if isinstance(context.module, nn.BatchNorm):
+        # A field, frozen as all of Linen's are. The module was made for this call.
+        object.__setattr__(context.module, "momentum", 0.0)
+    return next_function(*args, **kwargs)

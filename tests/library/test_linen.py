@@ -1,0 +1,130 @@
+"""Linen's TrainState, with plain and with frozen dictionaries."""
+
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import linen as nn
+from flax.core import freeze
+from flax.training.train_state import TrainState as PlainTrainState
+
+import autodrop_optax
+from autodrop_optax import autodrop, with_autodrop
+from autodrop_optax.flax.linen import autodrop_metrics, end_epoch, recompute_batch_stats
+
+
+@pytest.fixture(autouse=True)
+def promotion_as_flax_needs_it():
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+class Model(nn.Module):
+    """With BatchNorm and dropout."""
+
+    @nn.compact
+    def __call__(self, x, train, dropout=False):
+        x = nn.Dense(8)(x)
+        x = nn.BatchNorm(momentum=0.9)(x, use_running_average=not train)
+        x = nn.Dropout(0.1, deterministic=not dropout)(nn.relu(x))
+        return nn.Dense(2)(x)
+
+
+class TrainState(PlainTrainState):
+    batch_stats: Any
+
+
+MODEL = Model()
+KEYWORDS = {"threshold": 180.0, "max_threshold": 180.0, "drop_delay": 3}
+WAYS = {
+    "link": optax.chain(optax.sgd(0.1, momentum=0.9), autodrop(0.1, **KEYWORDS)),
+    "wrapper": with_autodrop(optax.sgd(0.1, momentum=0.9), 0.1, 3, **KEYWORDS),
+}
+
+
+def make_state(tx, dictionary):
+    variables = MODEL.init(jax.random.key(0), jnp.ones((1, 3)), train=False)
+    return TrainState.create(
+        apply_fn=MODEL.apply,
+        params=dictionary(variables["params"]),
+        batch_stats=variables["batch_stats"],
+        tx=tx,
+    )
+
+
+@jax.jit
+def train_step(state, x, y, key):
+    def loss(params):
+        out, mutated = state.apply_fn(
+            {"params": params, "batch_stats": state.batch_stats}, x, train=True,
+            dropout=True, rngs={"dropout": key}, mutable=["batch_stats"],
+        )  # fmt: skip
+        return jnp.mean((out - y) ** 2), mutated["batch_stats"]
+
+    gradients, batch_stats = jax.grad(loss, has_aux=True)(state.params)
+    return state.apply_gradients(grads=gradients, batch_stats=batch_stats), gradients
+
+
+@pytest.mark.parametrize("dictionary", [dict, freeze], ids=["plain", "frozen"])
+@pytest.mark.parametrize("way", WAYS)
+def test_it_does_what_plain_optax_does(way, dictionary):
+    tx = WAYS[way]
+    state = make_state(tx, dictionary)
+    params = jax.tree.map(jnp.copy, state.params)
+    opt_state = tx.init(params)
+    rng = np.random.default_rng(0)
+    end = jax.jit(end_epoch, donate_argnums=0)
+    for epoch in range(8):
+        for step in range(3):
+            x, y = (jnp.asarray(rng.normal(size=(16, n)), jnp.float32) for n in (3, 2))
+            key = jax.random.key(epoch * 3 + step)
+            state, gradients = train_step(state, x, y, key)
+            updates, opt_state = jax.jit(tx.update)(gradients, opt_state, params)
+            params = optax.apply_updates(params, updates)
+        if way == "link":
+            state = end(state)
+            params, opt_state = autodrop_optax.end_epoch(params, opt_state)
+    assert isinstance(state, TrainState)
+    chex.assert_trees_all_close(state.params, params, rtol=1e-5, atol=1e-6)
+    metrics = autodrop_metrics(state)
+    assert int(metrics["num_drops"]) == 2
+    assert bool(metrics["averaged"])
+
+
+def forward(variables, x):
+    return MODEL.apply(variables, x, train=True, mutable=["batch_stats"])
+
+
+def test_recomputed_statistics_are_the_mean_of_the_batches():
+    variables = MODEL.init(jax.random.key(0), jnp.ones((1, 3)), train=False)
+    rng = np.random.default_rng(1)
+    batches = [jnp.asarray(rng.normal(size=(16, 3)) + i, jnp.float32) for i in range(4)]
+    found = recompute_batch_stats(forward, variables, iter(batches))
+    dense = variables["params"]["Dense_0"]
+    inputs = [np.asarray(x @ dense["kernel"] + dense["bias"]) for x in batches]
+    norm = found["BatchNorm_0"]
+    np.testing.assert_allclose(
+        norm["mean"], np.mean([h.mean(0) for h in inputs], 0), rtol=1e-4, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        norm["var"], np.mean([h.var(0) for h in inputs], 0), rtol=1e-4
+    )
+    chex.assert_trees_all_equal_structs(found, variables["batch_stats"])
+    # Outside of it BatchNorm keeps its momentum.
+    _, mutated = forward(variables, batches[0])
+    running = mutated["batch_stats"]["BatchNorm_0"]["mean"]
+    np.testing.assert_allclose(running, 0.1 * inputs[0].mean(0), rtol=1e-4, atol=1e-6)
+
+
+def test_nothing_to_recompute():
+    with pytest.raises(
+        ValueError, match=r"no collection batch_stats.*they have params"
+    ):
+        recompute_batch_stats(forward, {"params": {}}, [jnp.ones((1, 3))])
+    variables = MODEL.init(jax.random.key(0), jnp.ones((1, 3)), train=False)
+    with pytest.raises(ValueError, match="batches are empty"):
+        recompute_batch_stats(forward, variables, [])
