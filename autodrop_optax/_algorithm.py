@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from autodrop_optax._angle import measure_turn
@@ -44,7 +45,6 @@ from autodrop_optax._trees import (
     round_to,
     step_between,
     wide_dtype,
-    widen,
 )
 
 
@@ -306,8 +306,9 @@ def _add_to_average(
     weight = 2.0 / (k.astype(jnp.float32) + 1.0)
 
     def add(mean: jax.Array, value: jax.Array) -> jax.Array:
-        value, wide_mean = widen(value), widen(mean)
-        later = wide_mean + (value - wide_mean) * weight.astype(value.dtype)
+        wide = np.promote_types(wide_dtype(value.dtype), wide_dtype(mean.dtype))
+        value, before = value.astype(wide), mean.astype(wide)
+        later = before + (value - before) * weight.astype(wide)
         return round_to(jnp.where(k == 1, value, later), mean.dtype)
 
     return [add(*pair) for pair in zip(average, x, strict=True)]

@@ -9,10 +9,16 @@ import optax
 import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
+from reference import Algorithm1
 
 from autodrop_optax import autodrop, end_epoch, with_autodrop
 
-SPECS = {"both": P("data", "model"), "rows": P("data", None), "whole": P()}
+SPECS = {
+    "both": P("data", "model"),
+    "data": P("data", None),
+    "model": P(None, "model"),
+    "whole": P(),
+}
 EAGER = {"threshold": 180.0, "max_threshold": 180.0, "drop_delay": 2}
 
 
@@ -34,6 +40,12 @@ def gathers(text):
     return re.findall(r"all-gather|all-to-all|collective-permute", text)
 
 
+def scalar_reductions_alone(text):
+    """Whether there are all-reduces, and each is of scalars."""
+    shapes = re.findall(r"= \(?([^=]*?)\)? all-reduce(?:-start)?\(", text)
+    return shapes and all(re.fullmatch(r"(f32\[\](, )?)+", s) for s in shapes)
+
+
 def test_the_state_inherits_the_sharding(mesh):
     params = jax.device_put(leaves(0), shardings(mesh))
     link = autodrop(0.1)
@@ -51,7 +63,7 @@ def test_an_epoch_end_gathers_nothing_and_equals_one_device(mesh):
     end = jax.jit(lambda p, s: end_epoch(p, s))
     text = end.lower(there, far_state).compile().as_text()
     assert not gathers(text)
-    assert set(re.findall(r"= (\S+) all-reduce\(", text)) <= {"f32[]", "f32[]{}"}
+    assert scalar_reductions_alone(text)
     for seed in range(1, 7):
         step = leaves(seed)
         here = jax.tree.map(jnp.add, here, step)
@@ -80,6 +92,111 @@ def test_shardings_that_no_type_tells_of():
     assert not gathers(end.lower(params, state).compile().as_text())
 
 
+WAYS = {
+    "link": lambda **k: optax.chain(optax.sgd(0.1, momentum=0.9), autodrop(0.1, **k)),
+    "wrapper": lambda **k: with_autodrop(optax.sgd(0.1, momentum=0.9), 0.1, 3, **k),
+}
+
+
+def types(tree):
+    return jax.tree.map(lambda x: (jax.typeof(x), jax.typeof(x).sharding), tree)
+
+
+@pytest.mark.parametrize("jit", [True, False], ids=["jit", "eager"])
+@pytest.mark.parametrize("way", WAYS)
+def test_no_type_changes_over_epochs(mesh, way, jit):
+    def compiled(function):
+        return jax.jit(function) if jit else function
+
+    optimizer = WAYS[way](**EAGER)
+    params = jax.device_put(leaves(0), shardings(mesh))
+    state = compiled(optimizer.init)(params)
+    before = types((params, state[1]))
+    for seed in range(1, 7):
+        gradients = jax.device_put(leaves(seed), shardings(mesh))
+        updates, state = compiled(optimizer.update)(gradients, state, params)
+        params = optax.apply_updates(params, updates)
+        if way == "link":
+            params, state = compiled(end_epoch)(params, state)
+        assert types((params, state[1])) == before
+    for tree in (params, state[1].anchor, state[1].previous_step, state[1].average):
+        for name, x in tree.items():
+            assert x.sharding.is_equivalent_to(shardings(mesh)[name], x.ndim)
+
+
+def noisy_quadratic(seed, epochs, steps):
+    rng = np.random.default_rng(seed)
+    curvature = {n: np.exp(rng.uniform(-3, 0.5, size=(8, 16))) for n in SPECS}
+    noise = {n: rng.normal(size=(epochs, steps, 8, 16)) for n in SPECS}
+    start = {n: 3 * rng.normal(size=(8, 16)) for n in SPECS}
+    return start, curvature, noise
+
+
+def flat(tree):
+    return np.concatenate([np.ravel(tree[n]) for n in SPECS])
+
+
+def drops_of_reference(problem, options):
+    """In float64; and how close a change of the angle came to the threshold."""
+    x, curvature, noise = problem
+    x, curvature = flat(x), flat(curvature)
+    noise = np.concatenate([n.reshape(*n.shape[:2], -1) for n in noise.values()], -1)
+    auto, drops = Algorithm1(x, 0.1, **options), []
+    for epoch in noise:
+        for c in epoch:
+            x = x - auto.alpha * curvature * (x - c)
+        x = auto.end_epoch(x)
+        drops.append(auto.drops)
+    return drops, auto.margin
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_whole_run_drops_where_one_device_does(mesh, way):
+    options = {"theta_0": 0.5, "theta_max": 1.0, "n_d": 3, "rho": 0.5, "window": 3}
+    epochs, steps = 40, 3
+    for seed in range(100):
+        problem = noisy_quadratic(seed, epochs, steps)
+        expected, margin = drops_of_reference(problem, options)
+        if margin > 0.01 and expected[-1] >= 3:
+            break
+    else:
+        raise AssertionError("no problem with that margin")
+    names = {"theta_0": "threshold", "theta_max": "max_threshold", "rho": "drop_factor",
+             "n_d": "drop_delay", "window": "window"}  # fmt: skip
+    keywords = {names[k]: v for k, v in options.items()}
+    sgd = optax.sgd(0.1)
+    optimizer = {
+        "link": lambda: optax.chain(sgd, autodrop(0.1, **keywords)),
+        "wrapper": lambda: with_autodrop(sgd, 0.1, steps, **keywords),
+    }[way]()
+    start, curvature, noise = jax.tree.map(lambda x: np.asarray(x, np.float32), problem)
+
+    def step(carry, c):
+        params, state = carry
+        gradients = jax.tree.map(lambda a, x, c: a * (x - c), curvature, params, c)
+        updates, state = optimizer.update(gradients, state, params)
+        return (optax.apply_updates(params, updates), state), None
+
+    @jax.jit
+    def epoch(carry, noise):
+        params, state = jax.lax.scan(step, carry, noise)[0]
+        return end_epoch(params, state) if way == "link" else (params, state)
+
+    def run(place):
+        params = place(start)
+        carry, drops = (params, jax.jit(optimizer.init)(params)), []
+        for t in range(epochs):
+            carry = epoch(carry, {n: noise[n][t] for n in SPECS})
+            drops.append(int(carry[1][1].num_drops))
+        return drops, carry[0]
+
+    here_drops, here = run(lambda x: jax.tree.map(jnp.asarray, x))
+    there_drops, there = run(lambda x: jax.device_put(x, shardings(mesh)))
+    assert here_drops == there_drops == expected
+    for name in SPECS:
+        np.testing.assert_allclose(there[name], here[name], rtol=1e-5, atol=1e-5)
+
+
 def test_the_wrapper_gathers_nothing(mesh):
     optimizer = with_autodrop(optax.sgd(0.1, momentum=0.9), 0.1, 3, **EAGER)
     params = jax.device_put(leaves(0), shardings(mesh))
@@ -87,3 +204,4 @@ def test_the_wrapper_gathers_nothing(mesh):
     update = jax.jit(optimizer.update)
     text = update.lower(params, state, params).compile().as_text()
     assert not gathers(text)
+    assert scalar_reductions_alone(text)
