@@ -27,5 +27,6 @@ def require_params(params: optax.Params | None, name: str) -> optax.Params:
 
 
 def counted_steps(state: AutoDropState) -> jax.Array:
+    """Returns the steps into the epoch, with room to count one more."""
     assert state.step is not None  # adopt_settings has seen to it
-    return state.step
+    return jnp.minimum(state.step, jnp.iinfo(jnp.int32).max - 1)
