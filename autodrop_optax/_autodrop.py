@@ -1,5 +1,6 @@
 """Three ways to drive Algorithm 1, and what there is to log."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import chex
@@ -331,7 +332,8 @@ def autodrop_metrics(opt_state: optax.OptState) -> dict[str, jax.Array]:
         moment to recompute BatchNorm statistics or to reset a moving average.
 
     Raises:
-      ValueError: ``opt_state`` has no state of AutoDrop.
+      ValueError: ``opt_state`` has no state of AutoDrop, or one that a checkpoint
+        restored without a target has made a plain dictionary.
     """
     found = _find_states(opt_state)
     metrics = {}
@@ -436,10 +438,22 @@ def _is_state(node: Any) -> bool:
     return isinstance(node, AutoDropState)
 
 
+def _is_plain_state(node: Any) -> bool:
+    return isinstance(node, Mapping) and set(AutoDropState._fields) <= set(node)
+
+
 def _find_states(opt_state: optax.OptState) -> list[tuple[Any, AutoDropState]]:
     leaves = jax.tree.leaves_with_path(opt_state, is_leaf=_is_state)
     found = [(path, node) for path, node in leaves if _is_state(node)]
     if not found:
+        leaves = jax.tree.leaves(opt_state, is_leaf=_is_plain_state)
+        if any(map(_is_plain_state, leaves)):
+            raise ValueError(
+                "opt_state holds a state of AutoDrop as a plain dictionary, as a"
+                " checkpoint is read without a target. Restore it with one: with Orbax,"
+                " checkpointer.restore(path, target), where target has the structure of"
+                " optimizer.init(params)."
+            )
         raise ValueError(
             "opt_state holds no state of AutoDrop. It must come from an optimizer built"
             " with autodrop(...) or with_autodrop(...); got"
