@@ -31,7 +31,10 @@ class Processes:
             "PYTHONUNBUFFERED": "1",
         }
         # Files, as a pipe that nobody reads would hold a process up.
-        self._outputs = [tempfile.TemporaryFile("w+") for _ in commands]
+        self._outputs = [
+            tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed at the end)
+            for _ in commands
+        ]
         self.all = [
             subprocess.Popen(
                 command,
