@@ -16,7 +16,7 @@ import time
 import jax
 import numpy as np
 import pytest
-from processes import Processes, two_processes
+from processes import Processes, free_port, two_processes
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from experiments.checkpoints import Checkpoints
@@ -155,17 +155,39 @@ def test_twenty_kills_leave_no_trace(tmp_path):
 
 
 @pytest.mark.slow
+def test_processes_that_disagree_stop(tmp_path):
+    port, folder = free_port(), tmp_path / "run"
+    commands = [
+        [
+            *command(folder, 2),
+            *("--coordinator-address", f"127.0.0.1:{port}", "--num-processes", "2"),
+            *("--process-id", str(index), "--seed", str(index)),
+        ]
+        for index in range(2)
+    ]
+    with Processes(commands) as processes:
+        assert processes.exit_codes(TIMEOUT) == [1, 1]
+        for index in range(2):
+            message = "the run of process 1 is not that of process 0"
+            assert message in processes.output(index)
+    assert not folder.exists()
+
+
+@pytest.mark.slow
 def test_a_kill_of_either_of_two_processes_leaves_no_trace(tmp_path):
     epochs = 20
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     with two_processes(command(whole, epochs)) as processes:
         processes.finish(TIMEOUT)
 
-    for victim, epoch in ((1, 5), (0, 10)):
+    def wait_for_epoch(processes, epoch):
+        for _ in processes.poll(TIMEOUT):
+            if len(read_metrics(broken)) >= epoch:
+                return
+
+    for victim, epoch in ((1, 4), (0, 8)):
         with two_processes(command(broken, epochs)) as processes:
-            for _ in processes.poll(TIMEOUT):
-                if len(read_metrics(broken)) >= epoch:
-                    break
+            wait_for_epoch(processes, epoch)
             processes.all[victim].kill()
             # The other one cannot go on alone. JAX ends it when heartbeats have been
             # missing for long enough; here, as on a cluster, both are stopped before.
@@ -174,6 +196,14 @@ def test_a_kill_of_either_of_two_processes_leaves_no_trace(tmp_path):
                 rows.append(len(read_metrics(broken)))
             assert rows[-1] <= rows[0] + 1
             assert rows[-1] < epochs
+    with two_processes(command(broken, epochs)) as processes:
+        wait_for_epoch(processes, 12)
+        # Ctrl-C in one of them stops both, after the same epoch.
+        processes.all[1].send_signal(signal.SIGINT)
+        assert processes.exit_codes(TIMEOUT) == [1, 1]
+        assert "Stopped. All finished epochs are kept" in processes.output(0)
+        assert "Traceback" not in processes.everything()
+    assert 12 <= len(read_metrics(broken)) < epochs
     with two_processes(command(broken, epochs)) as processes:
         processes.finish(TIMEOUT)
         text = processes.output(0)

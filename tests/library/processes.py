@@ -74,6 +74,14 @@ class Processes:
             if all(code == 0 for code in codes):
                 return
 
+    def exit_codes(self, timeout: float) -> list[int | None]:
+        """Waits until all have ended, whichever way."""
+        for _ in self.poll(timeout):
+            codes = [process.poll() for process in self.all]
+            if None not in codes:
+                return codes
+        raise AssertionError  # poll has an end only by an error of its own
+
     def poll(self, timeout: float) -> Iterator[None]:
         """Returns an endless iterator, for a loop that waits; fails after a time."""
         deadline = time.monotonic() + timeout
