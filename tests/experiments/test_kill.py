@@ -37,9 +37,10 @@ def command(folder, epochs):
 class Watched:
     """What can be seen from outside of a run's folder."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, start_up_seconds):
         self.folder = folder
         self.checkpoints = folder / "checkpoints"
+        self.start_up_seconds = start_up_seconds
 
     def rows(self):
         return len(read_metrics(self.folder))
@@ -56,8 +57,9 @@ class Watched:
 
 def start_up(run, delay, wait):
     """From before the imports to the first epochs."""
-    deadline = time.monotonic() + delay * 8
-    wait(lambda: time.monotonic() > deadline)
+    before = run.rows()
+    deadline = time.monotonic() + delay * run.start_up_seconds
+    wait(lambda: time.monotonic() > deadline or run.rows() > before + 3)
 
 
 def row_without_checkpoint(run, delay, wait):
@@ -121,11 +123,15 @@ def test_twenty_kills_leave_no_trace(tmp_path):
     epochs = 120
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     with Processes([command(whole, epochs)]) as processes:
+        started = time.monotonic()
+        for _ in processes.poll(TIMEOUT):
+            if read_metrics(whole):
+                break
+        run = Watched(broken, time.monotonic() - started)
         processes.finish(TIMEOUT)
 
     rng = random.Random(0)
     moments = rng.sample(MOMENTS, len(MOMENTS))
-    run = Watched(broken)
     seen = {"before the first row": 0, "row ahead": 0, "unfinished checkpoint": 0}
     for moment in moments:
         rows_before = run.rows()
@@ -146,7 +152,7 @@ def test_twenty_kills_leave_no_trace(tmp_path):
         seen["row ahead"] += run.rows() > run.last_checkpoint()
         seen["unfinished checkpoint"] += run.is_writing_checkpoint()
     # The machine's pace decides how often; none may be missing.
-    assert all(count >= 2 for count in seen.values()), seen
+    assert all(seen.values()), seen
     print(f"{len(moments)} kills, {run.last_checkpoint()} epochs by then: {seen}")
 
     with Processes([command(broken, epochs)]) as processes:
@@ -175,7 +181,7 @@ def test_processes_that_disagree_stop(tmp_path):
 
 @pytest.mark.slow
 def test_a_kill_of_either_of_two_processes_leaves_no_trace(tmp_path):
-    epochs = 20
+    epochs = 16
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     with two_processes(command(whole, epochs)) as processes:
         processes.finish(TIMEOUT)
@@ -185,7 +191,7 @@ def test_a_kill_of_either_of_two_processes_leaves_no_trace(tmp_path):
             if len(read_metrics(broken)) >= epoch:
                 return
 
-    for victim, epoch in ((1, 4), (0, 8)):
+    for victim, epoch in ((1, 3), (0, 6)):
         with two_processes(command(broken, epochs)) as processes:
             wait_for_epoch(processes, epoch)
             processes.all[victim].kill()
@@ -197,13 +203,13 @@ def test_a_kill_of_either_of_two_processes_leaves_no_trace(tmp_path):
             assert rows[-1] <= rows[0] + 1
             assert rows[-1] < epochs
     with two_processes(command(broken, epochs)) as processes:
-        wait_for_epoch(processes, 12)
+        wait_for_epoch(processes, 9)
         # Ctrl-C in one of them stops both, after the same epoch.
         processes.all[1].send_signal(signal.SIGINT)
         assert processes.exit_codes(TIMEOUT) == [1, 1]
         assert "Stopped. All finished epochs are kept" in processes.output(0)
         assert "Traceback" not in processes.everything()
-    assert 12 <= len(read_metrics(broken)) < epochs
+    assert 9 <= len(read_metrics(broken)) < epochs
     with two_processes(command(broken, epochs)) as processes:
         processes.finish(TIMEOUT)
         text = processes.output(0)

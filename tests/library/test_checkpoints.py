@@ -81,10 +81,9 @@ def fresh(way, devices, **options) -> Training:
 
 
 @functools.cache
-def compiled_step(way, **options):
+def make_step(way, **options):
     optimizer = make_optimizer(way, **options)
 
-    @jax.jit
     def step(training):
         params, opt_state, position = training
         keys = jax.random.split(jax.random.fold_in(jax.random.key(0), position), 3)
@@ -99,7 +98,8 @@ def compiled_step(way, **options):
             optax.apply_updates(params, updates), opt_state, position + jnp.int32(1)
         )
 
-    return step
+    # What takes a few steps with settings of its own is not worth compiling.
+    return step if options else jax.jit(step)
 
 
 end = jax.jit(end_epoch)
@@ -107,7 +107,7 @@ end = jax.jit(end_epoch)
 
 def advance(training, way, until, **options):
     """Trains until a position; after it a finished epoch is ended where that is due."""
-    step = compiled_step(way, **options)
+    step = make_step(way, **options)
     for position in range(int(training.position) + 1, until + 1):
         training = step(training)
         if way == "link" and position % STEPS == 0:
@@ -330,7 +330,7 @@ def test_a_state_driven_another_way_is_refused(tmp_path):
     like = fresh("wrapper", one_device)
     training = restore(tmp_path / "checkpoint", like)
     with pytest.raises(ValueError, match="steps_per_epoch given is True here, but was"):
-        compiled_step("wrapper")(training)
+        make_step("wrapper")(training)
 
 
 def test_restored_without_a_target_is_a_clear_error(tmp_path):
