@@ -58,7 +58,7 @@ class Watched:
 def start_up(run, delay, wait):
     """From before the imports to the first epochs."""
     before = run.rows()
-    deadline = time.monotonic() + delay * run.start_up_seconds
+    deadline = time.monotonic() + delay * 0.8 * run.start_up_seconds
     wait(lambda: time.monotonic() > deadline or run.rows() > before + 3)
 
 
