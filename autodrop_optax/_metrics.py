@@ -31,7 +31,8 @@ def autodrop_metrics(opt_state: optax.OptState) -> dict[str, jax.Array]:
         moment to recompute BatchNorm statistics or to reset a moving average.
 
     Raises:
-      ValueError: ``opt_state`` has no state of AutoDrop, two that cover the same
+      ValueError: ``opt_state`` has no state of AutoDrop, one that a checkpoint restored
+        without a target has made a plain dictionary, two that cover the same
         parameters, or one that scales the jumps of another optimizer.
     """
     found = find_states(opt_state)

@@ -1,5 +1,6 @@
 """Where the states of AutoDrop are in the state of an optimizer."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -21,6 +22,10 @@ def is_state(node: Any) -> bool:
     return isinstance(node, AutoDropState)
 
 
+def _is_plain_state(node: Any) -> bool:
+    return isinstance(node, Mapping) and set(AutoDropState._fields) <= set(node)
+
+
 def find_states(opt_state: optax.OptState) -> list[tuple[Any, AutoDropState]]:
     """Returns every state of AutoDrop with its path.
 
@@ -31,6 +36,14 @@ def find_states(opt_state: optax.OptState) -> list[tuple[Any, AutoDropState]]:
     leaves = jax.tree.leaves_with_path(opt_state, is_leaf=is_state)
     found = [(path, node) for path, node in leaves if is_state(node)]
     if not found:
+        leaves = jax.tree.leaves(opt_state, is_leaf=_is_plain_state)
+        if any(map(_is_plain_state, leaves)):
+            raise ValueError(
+                "opt_state holds a state of AutoDrop as a plain dictionary, as a"
+                " checkpoint is read without a target. Restore it with one: with Orbax,"
+                " checkpointer.restore(path, target), where target has the structure of"
+                " optimizer.init(params)."
+            )
         raise ValueError(
             "opt_state holds no state of AutoDrop. It must come from an optimizer built"
             " with autodrop(...) or with_autodrop(...); got"

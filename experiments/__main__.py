@@ -11,10 +11,12 @@ import tyro
 from experiments import tables
 from experiments.config import RunConfig
 from experiments.demo import demo
+from experiments.devices import ALL_DEVICES, OnDevices, set_up_devices
 from experiments.errors import UserError, choose
 from experiments.history import summarise
 from experiments.jobs import plan, run_all
 from experiments.presets import PRESETS
+from experiments.processes import is_primary
 from experiments.progress import Progress
 from experiments.records import read_metrics
 from experiments.schedules import SCHEDULES
@@ -39,6 +41,7 @@ def train_command(
     out: Path | None = None,
     data_dir: Path | None = None,
     resume: bool = False,
+    on: OnDevices = ALL_DEVICES,
 ) -> None:
     """Trains once: a preset, changed by the options after it.
 
@@ -47,14 +50,23 @@ def train_command(
       out: folder of the run; by default runs/WORKLOAD-SCHEDULE-seedSEED.
       data_dir: folder with the data set's files, where it has files.
       resume: go on with the run in the folder, if there is one.
+      on: the devices and processes to run on.
     """
+    devices = set_up_devices(on)
     name = f"{config.workload}-{config.schedule}-seed{config.seed}"
     folder = out or Path("runs") / name
     dataset = choose(WORKLOADS, "workload", config.workload).load(data_dir)
     print(f"data: {dataset}")
     epochs_before = len(read_metrics(folder))
     with Progress(config.schedule, config.epochs, epochs_before) as progress:
-        rows = train(config, folder, dataset, resume=resume, on_epoch=progress.show)
+        rows = train(
+            config,
+            folder,
+            dataset,
+            resume=resume,
+            on_epoch=progress.show,
+            devices=devices,
+        )
     result = Result(config.workload, config.schedule, config.seed, summarise(rows))
     print(tables.runs_table([result]))
     print(f"run: {folder}")
@@ -69,6 +81,7 @@ def sweep_command(
     out: Path = Path("runs/sweep"),
     csv: Path = Path("runs/sweep/sweep.csv"),
     data_dir: Path | None = None,
+    on: OnDevices = ALL_DEVICES,
 ) -> None:
     """Trains every preset on every workload with every seed, then makes a table.
 
@@ -82,14 +95,17 @@ def sweep_command(
       out: folder for the runs.
       csv: file for the table, one line per run.
       data_dir: folder with Fashion-MNIST's four files.
+      on: the devices and processes to run on.
     """
+    devices = set_up_devices(on)
     results = []
     for workload in workloads:
         dataset = choose(WORKLOADS, "workload", workload).load(data_dir)
         print(f"data: {dataset}")
         jobs = plan(presets, workload, epochs, seeds, out)
-        results += [done.result for done in run_all(jobs, dataset)]
-    tables.write_csv(csv, results)
+        results += [done.result for done in run_all(jobs, dataset, devices)]
+    if is_primary():
+        tables.write_csv(csv, results)
     print()
     print(tables.seeds_table(results))
     print(f"table: {csv}")

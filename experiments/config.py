@@ -1,6 +1,5 @@
 """What defines a run."""
 
-import dataclasses
 import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -64,18 +63,18 @@ class RunConfig:
             raise UserError(f"epochs must be at least 1, got {self.epochs}.")
 
 
-def differences(config: RunConfig, recorded: dict[str, Any]) -> list[str]:
+def differences(ours: dict[str, Any], recorded: dict[str, Any]) -> list[str]:
     """Returns what differs between a configuration and a recorded one.
 
     Args:
-      config: a configuration.
+      ours: a configuration, as ``dataclasses.asdict`` gives it.
       recorded: the content of a run's config.json.
 
     Returns:
       An entry ``key: recorded value there, value here`` for every key that differs.
     """
     # Through JSON, in which a tuple is a list.
-    ours = _flat(json.loads(json.dumps(dataclasses.asdict(config))))
+    ours = _flat(json.loads(json.dumps(ours)))
     theirs = _flat(recorded)
     return [
         f"{key}: {theirs.get(key)} there, {ours.get(key)} here"

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from experiments import figures, tables
 from experiments.data.dataset import Dataset
+from experiments.devices import ALL_DEVICES, OnDevices, set_up_devices
 from experiments.errors import DataUnavailableError, UserError, choose
 from experiments.jobs import plan, run_all
+from experiments.processes import is_primary, wait_for_all
 from experiments.workloads import WORKLOADS
 
 _PRESETS = ("demo_autodrop", "multistep")
@@ -21,6 +23,7 @@ def demo(
     out: Path = Path("runs/demo"),
     data_dir: Path | None = None,
     fresh: bool = False,
+    on: OnDevices = ALL_DEVICES,
 ) -> None:
     """Trains with AutoDrop and with the multi-step schedule, then compares them.
 
@@ -34,20 +37,25 @@ def demo(
       out: folder for the runs, the figure and the table.
       data_dir: folder with Fashion-MNIST's four files.
       fresh: delete the runs in the folder that this demo would take or go on with.
+      on: the devices and processes to run on.
     """
     if not seeds:
         raise UserError("--seeds needs at least one seed.")
+    devices = set_up_devices(on)
     workload, dataset = _load(workload, data_dir)
     print(f"data: {dataset}")
     if epochs is None:
         epochs = WORKLOADS[workload].epochs
     jobs = plan(_PRESETS, workload, epochs, seeds, out)
-    if fresh:
+    if fresh and is_primary():
         for job in jobs:
             shutil.rmtree(job.folder, ignore_errors=True)
-    finished = list(run_all(jobs, dataset))
+    wait_for_all("old runs deleted")
+    finished = list(run_all(jobs, dataset, devices))
     results = [done.result for done in finished]
 
+    if not is_primary():
+        return
     first = [done for done in finished if done.job.config.seed == seeds[0]]
     labels = {"demo_autodrop": "AutoDrop", "multistep": "multi-step"}
     figure = figures.compare(

@@ -1,6 +1,7 @@
 """Ctrl-C where it does no harm."""
 
 import signal
+from collections.abc import Callable
 from types import FrameType
 
 
@@ -26,9 +27,14 @@ class DeferredInterrupt:
         if self._usual:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def raise_if_pending(self) -> None:
-        """Raises KeyboardInterrupt if Ctrl-C has been pressed."""
-        if self._pending:
+    def raise_if_pending(self, agree: Callable[[bool], bool] = bool) -> None:
+        """Raises KeyboardInterrupt if Ctrl-C has been pressed.
+
+        Args:
+          agree: maps whether it has been here to whether it has been in any process;
+            all must stop after the same epoch, or some would wait for the others.
+        """
+        if agree(self._pending):
             raise KeyboardInterrupt
 
     def _keep(self, number: int, frame: FrameType | None) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from experiments.config import RunConfig
 from experiments.data.dataset import Dataset
+from experiments.devices import ONE_DEVICE, Devices
 from experiments.errors import choose
 from experiments.history import summarise
 from experiments.presets import PRESETS
@@ -62,7 +63,9 @@ def plan(
     return jobs
 
 
-def run_all(jobs: Iterable[Job], dataset: Dataset) -> Iterator[FinishedJob]:
+def run_all(
+    jobs: Iterable[Job], dataset: Dataset, devices: Devices = ONE_DEVICE
+) -> Iterator[FinishedJob]:
     """Runs the jobs one after the other, going on with what was begun.
 
     Raises:
@@ -77,6 +80,11 @@ def run_all(jobs: Iterable[Job], dataset: Dataset) -> Iterator[FinishedJob]:
             print(f"{label}: going on in {job.folder}")
         with Progress(label, job.config.epochs, epochs_before) as progress:
             rows = train(
-                job.config, job.folder, dataset, resume=True, on_epoch=progress.show
+                job.config,
+                job.folder,
+                dataset,
+                resume=True,
+                on_epoch=progress.show,
+                devices=devices,
             )
         yield FinishedJob(job, rows)

@@ -2,6 +2,7 @@
 
 from tqdm import tqdm
 
+from experiments.processes import is_primary
 from experiments.records import Row
 
 
@@ -10,13 +11,14 @@ class Progress:
 
     def __init__(self, label: str, epochs: int, epochs_done: int = 0):
         self._label = label
-        # None: no bar where standard error is not a terminal.
+        # None: no bar where standard error is not a terminal. Of several processes only
+        # the first shows one; the lines of the others are not shown either.
         self._bar = tqdm(
             desc=label,
             total=epochs,
             initial=epochs_done,
             unit="epoch",
-            disable=None,
+            disable=None if is_primary() else True,
             dynamic_ncols=True,
         )
 

@@ -11,55 +11,75 @@ import os
 import platform
 import shutil
 from pathlib import Path
+from typing import Any
 
 import jax
 from tensorboardX import SummaryWriter
 
 from experiments.config import RunConfig, differences
 from experiments.errors import UserError
+from experiments.processes import is_primary, wait_for_all
 
 Row = dict[str, float]
 
 _CONFIG = "config.json"
+_WORKLOAD = "workload.json"
 _ENVIRONMENT = "environment.json"
 _METRICS = "metrics.jsonl"
 _TENSORBOARD = "tensorboard"
 _PACKAGES = ("jax", "jaxlib", "optax", "flax", "orbax-checkpoint", "numpy")
 
 
-def open_run(folder: Path, config: RunConfig, *, resume: bool) -> None:
+def open_run(
+    folder: Path, config: RunConfig, workload: dict[str, Any], *, resume: bool
+) -> None:
     """Makes the folder of a new run, or checks that this run may go on in it.
 
     Args:
       folder: the run's folder.
       config: what is to be run.
+      workload: what the configuration names and does not hold, as the data set's size.
       resume: whether to go on with a run that is there.
 
     Raises:
       UserError: the folder holds a run and ``resume`` is false, or a run with another
-        configuration.
+        configuration or another workload under its name.
     """
-    path = folder / _CONFIG
-    if not path.exists():
+    contents = {_WORKLOAD: workload, _CONFIG: dataclasses.asdict(config)}
+    if (folder / _CONFIG).exists():
+        if not resume:
+            raise UserError(
+                f"{folder} already holds a run: go on with it with --resume, or choose"
+                " another folder with --out."
+            )
+        changed = [
+            difference
+            for name, content in contents.items()
+            # A run that has no such record is one of before there were any.
+            if (folder / name).exists()
+            for difference in differences(
+                content, json.loads((folder / name).read_text())
+            )
+        ]
+        if changed:
+            raise UserError(
+                f"{folder} holds a run with another configuration"
+                f" ({'; '.join(changed)}): resume with the same one, or choose another"
+                " folder with --out."
+            )
+    # No process may look into the folder after another has begun to write.
+    wait_for_all("run checked")
+    if is_primary():
         folder.mkdir(parents=True, exist_ok=True)
-        _write_json(path, dataclasses.asdict(config))
-        return
-    if not resume:
-        raise UserError(
-            f"{folder} already holds a run: go on with it with --resume, or choose"
-            " another folder with --out."
-        )
-    changed = differences(config, json.loads(path.read_text()))
-    if changed:
-        raise UserError(
-            f"{folder} holds a run with another configuration"
-            f" ({'; '.join(changed)}): resume with the same one, or choose another"
-            " folder with --out."
-        )
+        # The configuration last: where it is, there is a run.
+        for name, content in contents.items():
+            if not (folder / name).exists():
+                _write_json(folder / name, content)
+    wait_for_all("run opened")
 
 
-def write_environment(folder: Path, data_source: str) -> None:
-    """Writes environment.json: versions, device and where the data came from."""
+def write_environment(folder: Path, data_source: str, devices: str) -> None:
+    """Writes environment.json: versions, devices and where the data came from."""
     device = jax.devices()[0]
     _write_json(
         folder / _ENVIRONMENT,
@@ -69,6 +89,7 @@ def write_environment(folder: Path, data_source: str) -> None:
             "autodrop_optax": importlib.metadata.version("autodrop-optax"),
             "platform": device.platform,
             "device": device.device_kind,
+            "devices": devices,
             "cpu_count": os.cpu_count(),
             "data": data_source,
         },

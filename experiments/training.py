@@ -1,6 +1,10 @@
 """The training loop: one jitted function per epoch, one checkpoint per epoch."""
 
+import contextlib
+import dataclasses
+import json
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,8 +18,15 @@ from autodrop_optax import autodrop_metrics, end_epoch
 from experiments.checkpoints import Checkpoints
 from experiments.config import RunConfig
 from experiments.data.dataset import Dataset
+from experiments.devices import ONE_DEVICE, Devices
 from experiments.errors import choose
 from experiments.interrupts import DeferredInterrupt
+from experiments.processes import (
+    any_process,
+    check_same,
+    is_primary,
+    wait_for_all,
+)
 from experiments.records import (
     MetricsWriter,
     Row,
@@ -49,8 +60,12 @@ def train(
     *,
     resume: bool = False,
     on_epoch: Callable[[Row], None] = lambda row: None,
+    devices: Devices = ONE_DEVICE,
 ) -> list[Row]:
     """Trains, or goes on training, and records every epoch.
+
+    Of several processes each calls this, with the same arguments and a folder that all
+    of them see; process 0 writes the record.
 
     Args:
       config: the run.
@@ -58,6 +73,8 @@ def train(
       dataset: the workload's data.
       resume: go on with the run in ``folder``, if there is one.
       on_epoch: called with the row of each epoch that is trained.
+      devices: what to train on. They are no part of the configuration: a run may go on
+        on others, and is then the same up to rounding.
 
     Returns:
       One row per epoch, those before a resumption too. ``epoch`` counts from 1;
@@ -67,20 +84,28 @@ def train(
       are those of :func:`autodrop_metrics`.
 
     Raises:
-      UserError: the run in ``folder`` must not be overwritten or resumed.
+      UserError: the run in ``folder`` must not be overwritten or resumed; the devices
+        cannot share a batch evenly; processes disagree on what to run.
     """
-    state, run_epoch = set_up(config, dataset)
-    open_run(folder, config, resume=resume)
+    workload = describe(config, dataset)
+    check_same(
+        json.dumps([dataclasses.asdict(config), workload, str(folder), resume]),
+        "the run",
+    )
+    state, run_epoch = set_up(config, dataset, devices)
+    dataset = devices.replicate(dataset)
+    open_run(folder, config, workload, resume=resume)
     with Checkpoints(folder / "checkpoints") as checkpoints:
         state = checkpoints.restore_latest(like=state)
         epochs_done = int(state.epoch)
         if epochs_done == config.epochs:
             return read_metrics(folder)
-        write_environment(folder, str(dataset))
-        with (
-            MetricsWriter(folder, epochs_done) as writer,
-            DeferredInterrupt() as interrupt,
-        ):
+        with contextlib.ExitStack() as stack:
+            writer = None
+            if is_primary():
+                write_environment(folder, str(dataset), str(devices))
+                writer = stack.enter_context(MetricsWriter(folder, epochs_done))
+            interrupt = stack.enter_context(DeferredInterrupt())
             started = time.perf_counter()
             for epoch in range(epochs_done + 1, config.epochs + 1):
                 state, metrics = run_epoch(state, dataset)
@@ -90,16 +115,38 @@ def train(
                 started = now
                 # The row before the checkpoint: then a checkpoint that is there has
                 # the rows of all its epochs.
-                writer.write(row)
+                if writer is not None:
+                    writer.write(row)
                 checkpoints.save(epoch, state)
                 on_epoch(row)
-                interrupt.raise_if_pending()
+                interrupt.raise_if_pending(any_process)
+    wait_for_all("record complete")
     return read_metrics(folder)
 
 
-def set_up(config: RunConfig, dataset: Dataset) -> tuple[TrainState, EpochFn]:
+def describe(config: RunConfig, dataset: Dataset) -> dict[str, Any]:
+    """Returns what a run's course depends on, but its configuration only names."""
+    workload = choose(WORKLOADS, "workload", config.workload)
+    # The images' last bits may differ between versions of NumPy; labels are integers.
+    labels = jax.device_get((dataset.train_labels, dataset.test_labels))
+    checksum = 0
+    for array in labels:
+        checksum = zlib.crc32(array.tobytes(), checksum)
+    return {
+        "train_examples": len(dataset.train_labels),
+        "test_examples": len(dataset.test_labels),
+        "labels_crc32": f"{checksum:08x}",
+        "batch_size": workload.batch_size,
+        "learning_rate": workload.learning_rate,
+    }
+
+
+def set_up(
+    config: RunConfig, dataset: Dataset, devices: Devices = ONE_DEVICE
+) -> tuple[TrainState, EpochFn]:
     """Returns the state before the first epoch, and the function that does an epoch."""
     workload = choose(WORKLOADS, "workload", config.workload)
+    devices.check_divides(workload.batch_size)
     init_key, order_key = jax.random.split(jax.random.key(config.seed))
     model = workload.model(dataset, nnx.Rngs(init_key))
     graphdef, params, rest = nnx.split(model, nnx.Param, ...)
@@ -115,9 +162,9 @@ def set_up(config: RunConfig, dataset: Dataset) -> tuple[TrainState, EpochFn]:
         epoch=jnp.zeros((), jnp.int32),
     )
     run_epoch = make_epoch(
-        graphdef, schedule, order_key, workload.batch_size, steps_per_epoch
+        graphdef, schedule, order_key, workload.batch_size, steps_per_epoch, devices
     )
-    return state, run_epoch
+    return devices.replicate(state), run_epoch
 
 
 def make_epoch(
@@ -126,6 +173,7 @@ def make_epoch(
     order_key: jax.Array,
     batch_size: int,
     steps_per_epoch: int,
+    devices: Devices = ONE_DEVICE,
 ) -> EpochFn:
     """Builds the jitted function that trains for one epoch and evaluates.
 
@@ -135,10 +183,11 @@ def make_epoch(
       order_key: with the epoch's number it gives the order of the images.
       batch_size: examples per step.
       steps_per_epoch: optimizer steps per epoch.
+      devices: what to train on; each computes its share of every batch.
 
     Returns:
       A function of the state, which it donates, and the data set; it returns the state
-      after the epoch and scalars to record, all on the device.
+      after the epoch and scalars to record, all on the devices.
     """
 
     def loss_fn(params, rest, images, labels):
@@ -151,7 +200,9 @@ def make_epoch(
     def run_epoch(state, train_images, train_labels, test_images, test_labels):
         def step(carry, batch):
             params, rest, opt_state = carry
-            images, labels = train_images[batch], train_labels[batch]
+            batch = devices.divide(batch)
+            images = devices.divide(train_images[batch])
+            labels = devices.divide(train_labels[batch])
             gradient_fn = jax.value_and_grad(loss_fn, has_aux=True)
             (loss, rest), gradients = gradient_fn(params, rest, images, labels)
             updates, opt_state = schedule.optimizer.update(gradients, opt_state, params)
@@ -170,7 +221,10 @@ def make_epoch(
         params, opt_state = end_epoch(params, opt_state)
 
         test_loss, test_error = evaluate(
-            nnx.merge(graphdef, params, rest), test_images, test_labels
+            nnx.merge(graphdef, params, rest),
+            test_images,
+            test_labels,
+            devices=devices,
         )
         metrics = {
             **autodrop_metrics(opt_state),
@@ -181,7 +235,7 @@ def make_epoch(
         }
         return TrainState(params, rest, opt_state, state.epoch + 1), metrics
 
-    jitted = jax.jit(run_epoch, donate_argnums=0)
+    jitted = devices.jit(run_epoch, donate_argnums=0)
     # The data set's name is no array: pass the arrays alone.
     return lambda state, data: jitted(
         state,
@@ -197,6 +251,7 @@ def evaluate(
     images: jax.Array,
     labels: jax.Array,
     batch_size: int = EVALUATION_BATCH_SIZE,
+    devices: Devices = ONE_DEVICE,
 ) -> tuple[jax.Array, jax.Array]:
     """Evaluates on every example, those of the last partial batch too.
 
@@ -204,13 +259,16 @@ def evaluate(
       model: maps images to logits.
       images: shape (examples, ...), float32.
       labels: shape (examples,), int32.
-      batch_size: examples per forward pass.
+      batch_size: examples per forward pass; rounded up for all devices' shares to be
+        equal.
+      devices: each computes its share of every batch.
 
     Returns:
       Mean loss and error in percent, shape (), float32.
     """
     model.eval()
     size = len(labels)
+    batch_size = devices.round_up(batch_size)
     padding = -size % batch_size
 
     def batched(x: jax.Array) -> jax.Array:
@@ -218,17 +276,15 @@ def evaluate(
         return x.reshape(-1, batch_size, *x.shape[1:])
 
     def batch_sums(batch):
-        images, labels, valid = batch
+        images, labels, valid = jax.tree.map(devices.divide, batch)
         logits = model(images)
         loss = cross_entropy(logits, labels)
         wrong = jnp.argmax(logits, axis=-1) != labels
         # Select, not multiply: what the padding gives must not matter.
         return jnp.sum(loss, where=valid), jnp.sum(wrong, where=valid)
 
-    valid = jnp.ones((size,), jnp.bool_)
-    losses, wrong = jax.lax.map(
-        batch_sums, jax.tree.map(batched, (images, labels, valid))
-    )
+    valid = (jnp.arange(size + padding) < size).reshape(-1, batch_size)
+    losses, wrong = jax.lax.map(batch_sums, (batched(images), batched(labels), valid))
     return losses.sum() / size, 100.0 * wrong.sum() / size
 
 

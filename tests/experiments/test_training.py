@@ -1,5 +1,6 @@
 """The training loop, its records and its checkpoints."""
 
+import dataclasses
 import json
 import math
 import shutil
@@ -16,6 +17,7 @@ from experiments.errors import UserError
 from experiments.models import MLP
 from experiments.records import read_metrics
 from experiments.training import evaluate, set_up, train
+from experiments.workloads import WORKLOADS
 
 CONFIG = RunConfig("digits_mlp", "autodrop", epochs=4)
 
@@ -168,3 +170,45 @@ def test_resuming_with_another_configuration_names_the_difference(run_folder, di
     assert "autodrop.threshold: 0.01 there, 0.5 here" in str(caught.value)
     assert "epochs: 4 there, 9 here" in str(caught.value)
     assert "seed" not in str(caught.value)
+
+
+def without_some(digits):
+    return digits._replace(train_labels=digits.train_labels[:-100])
+
+
+def with_another_order(digits):
+    return digits._replace(test_labels=digits.test_labels[::-1])
+
+
+@pytest.mark.parametrize(
+    ("change", "pattern"),
+    [
+        (without_some, "train_examples: 1347 there, 1247 here"),
+        (with_another_order, "labels_crc32: 472968d2 there, [0-9a-f]{8} here"),
+    ],
+)
+def test_resuming_with_other_data_names_the_difference(
+    run_folder, digits, change, pattern
+):
+    with pytest.raises(UserError, match=pattern):
+        train(CONFIG, run_folder, change(digits), resume=True)
+
+
+def test_resuming_with_another_recipe_names_the_difference(
+    run_folder, digits, monkeypatch
+):
+    changed = dataclasses.replace(
+        WORKLOADS["digits_mlp"], batch_size=64, learning_rate=0.2
+    )
+    monkeypatch.setitem(WORKLOADS, "digits_mlp", changed)
+    with pytest.raises(UserError) as caught:
+        train(CONFIG, run_folder, digits, resume=True)
+    assert "batch_size: 32 there, 64 here" in str(caught.value)
+    assert "learning_rate: 0.1 there, 0.2 here" in str(caught.value)
+
+
+def test_a_run_of_before_the_workload_was_recorded_goes_on(run_folder, digits):
+    (run_folder / "workload.json").unlink()
+    die_after_the_row(run_folder)
+    assert len(train(CONFIG, run_folder, digits, resume=True)) == 4
+    assert (run_folder / "workload.json").exists()

@@ -1,0 +1,53 @@
+"""Two real processes train together: the drops of one, and one state."""
+
+import sys
+from pathlib import Path
+
+import data_parallel
+import jax
+import numpy as np
+import pytest
+from problems import flat
+from processes import two_processes
+
+WORKER = str(Path(data_parallel.__file__))
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """What each of two processes with two devices each wrote."""
+    out = tmp_path_factory.mktemp("processes")
+    with two_processes([sys.executable, WORKER, "--out", str(out)], 2) as processes:
+        processes.finish(timeout=240)
+    return [np.load(out / f"{index}.npz") for index in range(2)]
+
+
+@pytest.mark.parametrize("way", data_parallel.WAYS)
+def test_two_processes_drop_where_one_does(results, way):
+    record, (params, _) = data_parallel.train(
+        data_parallel.mesh_of(jax.devices()[:1]), way
+    )
+    # With another order of summation a change so far from the threshold decides alike.
+    thresholds = [data_parallel.OPTIONS["threshold"], *record["threshold"][:-1]]
+    margins = np.abs(np.abs(record["angular_velocity_change"]) - thresholds)
+    assert np.nanmin(margins) > 0.01
+    assert record["num_drops"][-1] == 8
+    for result in results:
+        for name in ("num_drops", "delay_count", "averaged", "epoch"):
+            np.testing.assert_array_equal(result[f"{way}/{name}"], record[name])
+        np.testing.assert_array_equal(
+            result[f"{way}/learning_rate"], record["learning_rate"]
+        )
+        np.testing.assert_allclose(
+            result[f"{way}/angular_velocity"], record["angular_velocity"], atol=2e-3
+        )
+        scale = np.linalg.norm(flat(params))
+        difference = result[f"{way}/params"] - flat(params)
+        assert np.linalg.norm(difference) < 1e-5 * scale
+
+
+@pytest.mark.parametrize("way", data_parallel.WAYS)
+def test_all_devices_of_both_processes_hold_the_same_bits(results, way):
+    copies = np.concatenate([result[f"{way}/copies"] for result in results])
+    assert len(copies) == 4
+    np.testing.assert_array_equal(copies, np.broadcast_to(copies[0], copies.shape))
