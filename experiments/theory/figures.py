@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from experiments.theory import figure1, theorem1
+
 
 class Figure(NamedTuple):
     """A figure that can be made."""
@@ -16,4 +18,18 @@ class Figure(NamedTuple):
     ``quick`` takes a size that serves the tests, in seconds, and not the results."""
 
 
-FIGURES: dict[str, Figure] = {figure.name: figure for figure in ()}
+FIGURES: dict[str, Figure] = {
+    figure.name: figure
+    for figure in (
+        Figure(
+            "figure1",
+            "loss and angular velocity at four rates; properties P1 and P2 as numbers",
+            figure1.make,
+        ),
+        Figure(
+            "theorem1",
+            "closed forms against simulation over a grid; bias in small dimensions",
+            theorem1.make,
+        ),
+    )
+}

@@ -1,4 +1,4 @@
-"""What every figure leaves behind: NAME.png and NAME.csv."""
+"""What figures leave behind: NAME.png, NAME.csv, and a text table to print."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -7,8 +7,6 @@ from typing import Any
 
 import matplotlib.figure
 import numpy as np
-
-from experiments import figures
 
 
 def write(
@@ -27,7 +25,16 @@ def write(
       header: the CSV's column names.
       rows: its lines, of texts and numbers; floats are written with 6 digits.
     """
-    figures.save(figure, out / f"{name}.png")
+    out.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out / f"{name}.png", dpi=100, pil_kwargs={"optimize": True})
+    write_csv(out, name, header, rows)
+
+
+def write_csv(
+    out: Path, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
+    """Writes ``out/name.csv``, for a figure that needs more than one."""
+    out.mkdir(parents=True, exist_ok=True)
     with (out / f"{name}.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
@@ -35,7 +42,19 @@ def write(
             writer.writerow([_text(value) for value in row])
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, str | bool | int | np.bool_ | np.integer):
+def _text(value: Any, digits: int = 6) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "NO"
+    if isinstance(value, str | int | np.integer):
         return str(value)
-    return f"{float(value):.6g}"
+    return f"{float(value):.{digits}g}"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """An aligned table of texts and numbers, floats with 4 digits."""
+    lines = [header, *([_text(value, 4) for value in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
