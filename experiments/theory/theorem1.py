@@ -15,6 +15,7 @@ The conditional one leaves it out: the mean of <s_t, E[s_{t+1} | x_{t+1}]>, whic
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -82,9 +83,9 @@ GRID = [Cell(a, b, rate) for a in CURVATURES for b in NOISES for rate in GRID_RA
 class Means(NamedTuple):
     """Means over the recorded iterations, each of shape (cells, seeds)."""
 
-    inner_product: np.ndarray  # <s_t, s_{t+1}>
-    conditional: np.ndarray  # <s_t, E[s_{t+1} | x_{t+1}]>
-    step_square: np.ndarray  # |s_t|^2
+    inner_product: np.ndarray | jax.Array  # <s_t, s_{t+1}>
+    conditional: np.ndarray | jax.Array  # <s_t, E[s_{t+1} | x_{t+1}]>
+    step_square: np.ndarray | jax.Array  # |s_t|^2
 
 
 class Comparison(NamedTuple):
