@@ -21,7 +21,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from experiments.theory.moments import (
     effective_dimension,
     expected_run,
-    mean_angle_bias,
+    mean_angle,
     saturation,
 )
 from experiments.theory.noisy_quadratic import (
@@ -132,7 +132,7 @@ def level(course: Course) -> Level:
         float(course.levels.std(ddof=1)),
         len(course.levels),
         limit.angle,
-        mean_angle_bias(model, course.rate),
+        mean_angle(model, course.rate).bias,
         time,  # one more than there are if it is never there
         float(loss[min(time, len(loss)) - 1] / limit.loss),
         before / after if after > 0 else math.inf,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.theory import figure1, theorem1
+from experiments.theory import figure1, figure3, theorem1
 
 
 class Figure(NamedTuple):
@@ -30,6 +30,11 @@ FIGURES: dict[str, Figure] = {
             "theorem1",
             "closed forms against simulation over a grid; bias in small dimensions",
             theorem1.make,
+        ),
+        Figure(
+            "figure3",
+            "AutoDrop beside constant rates, blind halving, and halving by a coin",
+            figure3.make,
         ),
     )
 }

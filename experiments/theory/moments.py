@@ -109,7 +109,7 @@ def saturation(model: NoisyQuadratic, rate: float) -> Saturation:
                       2    sum_i a_i^2 sigma_i^2 / (2 - alpha a_i)
 
     The right side is E<s, s'> / E|s|^2, the ratio of the expectations; it is the mean
-    of the cosine only to leading order in 1 / n_eff (see :func:`mean_angle_bias`). The
+    of the cosine only to leading order in 1 / n_eff (see :func:`mean_angle`). The
     theorem's "between 90 and 120 degrees" follows from the bound for alpha a_i <= 1,
     not for the stable rates beyond.
 
@@ -178,13 +178,26 @@ def effective_dimension(model: NoisyQuadratic, rate: float) -> float:
     return float(v.sum() ** 2 / np.sum(v**2))
 
 
-def mean_angle_bias(model: NoisyQuadratic, rate: float) -> float:
-    """Mean angle at saturation minus arccos C*, in degrees, to order 1 / n_eff.
+class MeanAngle(NamedTuple):
+    """The angle between steps at saturation, both in degrees.
+
+    Attributes:
+      bias: its mean minus arccos C*.
+      sd: its standard deviation.
+    """
+
+    bias: float
+    sd: float
+
+
+def mean_angle(model: NoisyQuadratic, rate: float) -> MeanAngle:
+    """How the angles of saturated steps are distributed, to order 1 / n_eff.
 
     The saturated steps s, s' are jointly Gaussian and independent over coordinates,
-    with variances v_i and correlations rho_i = -alpha a_i / 2. The second-order Taylor
-    expansion (delta method) of arccos(<s, s'> / (|s| |s'|)) about the expectations of
-    the three sums gives the bias. It needs an n_eff of 10 or so to be any good.
+    with variances v_i and correlations rho_i = -alpha a_i / 2. The Taylor expansion
+    (delta method) of arccos(<s, s'> / (|s| |s'|)) about the expectations of the three
+    sums gives the moments. It needs an n_eff of 10 or so to be any good. The bias comes
+    from curvatures that differ: with equal ones it is of a higher order.
     """
     v, rho = _saturated_steps(model, rate)
     total = v.sum()
@@ -194,10 +207,12 @@ def mean_angle_bias(model: NoisyQuadratic, rate: float) -> float:
     dd = 2 * np.sum(v**2) / total**2
     d_d = 2 * np.sum(v**2 * rho**2) / total**2  # of D and D'
     nd = 2 * np.sum(v**2 * rho) / total**2
-    mean_shift = c * (3 * dd + d_d) / 4 - nd
-    variance = nn + c**2 * (dd + d_d) / 2 - 2 * c * nd
+    cosine_bias = c * (3 * dd + d_d) / 4 - nd
+    cosine_variance = nn + c**2 * (dd + d_d) / 2 - 2 * c * nd
     sine = np.sqrt(1 - c**2)
-    return float(np.degrees(-mean_shift / sine - c * variance / (2 * sine**3)))
+    bias = -cosine_bias / sine - c * cosine_variance / (2 * sine**3)
+    sd = np.sqrt(cosine_variance) / sine
+    return MeanAngle(float(np.degrees(bias)), float(np.degrees(sd)))
 
 
 def _saturated_steps(

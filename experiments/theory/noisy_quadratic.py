@@ -41,12 +41,12 @@ class NoisyQuadratic(NamedTuple):
 
     def loss(self, x: jax.Array) -> jax.Array:
         """The expected loss above its minimum, x^T A x / 2; scalar for shape (n,)."""
-        return jnp.vdot(self.curvatures, jnp.square(x)) / 2
+        return jnp.vdot(jnp.asarray(self.curvatures), jnp.square(x)) / 2
 
     def gradient(self, x: jax.Array, key: jax.Array) -> jax.Array:
         """A stochastic gradient, A (x - c) with a c drawn from ``key``; shape (n,)."""
         c = self.noise * jax.random.normal(key, x.shape, x.dtype)
-        return self.curvatures * (x - c)
+        return jnp.asarray(self.curvatures) * (x - c)
 
 
 def unit_noise(curvatures: np.ndarray) -> NoisyQuadratic:
@@ -70,12 +70,12 @@ SPECTRUM_LABELS = {
 
 
 class Trajectory(NamedTuple):
-    """A run, every array of shape (steps,) and dtype float32."""
+    """A run, every array of shape (steps,), or (runs, steps) for several."""
 
-    loss: jax.Array  # after the iteration, above the minimum
-    angular_velocity: jax.Array  # degrees per iteration; NaN in the first
-    learning_rate: jax.Array  # of the iteration
-    num_drops: jax.Array  # up to and with the iteration's end
+    loss: jax.Array | np.ndarray  # after the iteration, above the minimum
+    angular_velocity: jax.Array | np.ndarray  # degrees per iteration; NaN in the first
+    learning_rate: jax.Array | np.ndarray  # of the iteration
+    num_drops: jax.Array | np.ndarray  # up to and with the iteration's end
 
 
 def constant(learning_rate: float | jax.Array) -> optax.GradientTransformation:

@@ -28,7 +28,7 @@ from scipy import stats
 from experiments.theory.moments import (
     distance_from_limit,
     effective_dimension,
-    mean_angle_bias,
+    mean_angle,
     mean_inner_product,
     saturation,
 )
@@ -157,7 +157,7 @@ def simulate_grid(cells: Sequence[Cell], seeds: int, burn_in: int, steps: int) -
 
 def compare_grid(
     cells: Sequence[Cell] = GRID,
-    seeds: int = 64,
+    seeds: int = 96,
     burn_in: int = 2000,
     steps: int = 6000,
 ) -> list[Comparison]:
@@ -235,7 +235,7 @@ def measure_bias(
             saturation(model, BIAS_RATE).angle,
             *mean_and_half_width(np.asarray(values, np.float64)),
             seeds,
-            mean_angle_bias(model, BIAS_RATE),
+            mean_angle(model, BIAS_RATE).bias,
         )
         for model, values in zip(models, angles, strict=True)
     ]
@@ -320,10 +320,17 @@ def draw(
         for sign in (-1, 1):
             panel.axhline(sign * limit, color="k", lw=0.8, ls="--")
         panel.set_xticks([])
-        panel.set_xlabel("cells that have converged")
+        panel.set_xlabel("converged cells: linear, narrow, geometric, 20/i")
     inner.set_ylabel("simulated I / I* - 1 (%)")
     angle.set_ylabel("angle of the ratio - arccos C* (degrees)")
-    inner.legend(title="learning rate", ncols=5, frameon=False, fontsize=7)
+    inner.legend(
+        title="learning rate",
+        ncols=5,
+        frameon=False,
+        fontsize=7,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 0.08),
+    )
 
     for c in comparisons:
         distance.plot(
