@@ -4,7 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.theory import figure1, figure3, theorem1
+from experiments.theory import (
+    figure1,
+    figure3,
+    figure_algorithm2,
+    figure_equation11,
+    figure_momentum,
+    figure_theorem2,
+    figure_theorem3,
+    theorem1,
+)
 
 
 class Figure(NamedTuple):
@@ -35,6 +44,31 @@ FIGURES: dict[str, Figure] = {
             "figure3",
             "AutoDrop beside constant rates, blind halving, and halving by a coin",
             figure3.make,
+        ),
+        Figure(
+            "momentum",
+            "equation 7 beside optax's SGD, with rates that drop",
+            figure_momentum.make,
+        ),
+        Figure(
+            "theorem2",
+            "the measured gap beside the bound, on convex problems",
+            figure_theorem2.make,
+        ),
+        Figure(
+            "algorithm2",
+            "the angular-velocity model; Algorithm 2's gaps against the conditions",
+            figure_algorithm2.make,
+        ),
+        Figure(
+            "theorem3",
+            "how fast the gap falls with T under Algorithm 2's schedules",
+            figure_theorem3.make,
+        ),
+        Figure(
+            "equation11",
+            "equation 11 fitted to angles of real runs; the paper's Figure 2",
+            figure_equation11.make,
         ),
     )
 }

@@ -1,6 +1,7 @@
 """Learning rates that stay for a while and then drop."""
 
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import jax
@@ -64,7 +65,7 @@ class StepwiseRates:
         """The number n of different rates."""
         return len(self.rates)
 
-    @property
+    @functools.cached_property
     def ends(self) -> np.ndarray:
         """t_1, ..., t_n: the step at which each rate's successor takes over."""
         return np.cumsum(self.gaps)
@@ -72,7 +73,7 @@ class StepwiseRates:
     @property
     def num_steps(self) -> int:
         """T = t_n."""
-        return int(self.gaps.sum())
+        return int(self.ends[-1])
 
     def until(self, num_steps: int) -> "StepwiseRates":
         """The same rates for the first ``num_steps`` steps only."""
@@ -95,9 +96,10 @@ class StepwiseRates:
         rates = jnp.asarray(self.rates, jnp.float32)
         return lambda count: schedule_from(ends, rates, count)
 
+    @functools.cached_property
     def sums(self) -> RateSums:
         """The sums over all steps, from those over the rates."""
-        rates, gaps = self.rates, self.gaps
+        rates, gaps = self.rates, self.gaps.astype(np.float64)
         return RateSums(
             rates=float(gaps @ rates),
             squares=float(gaps @ rates**2),

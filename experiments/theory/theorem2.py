@@ -155,7 +155,7 @@ def bound(steps: StepwiseRates, constants: Constants) -> Bound:
     Returns:
       The four terms, each divided by A.
     """
-    sums = steps.sums()
+    sums = steps.sums
     return _bound(
         constants,
         total_rate=sums.rates,

@@ -29,7 +29,7 @@ def test_sums_are_those_over_the_steps(num_steps):
         (alpha[1:] * alpha[:-1]).sum(),
         alpha[1] if num_steps > 1 else 0.0,
     )
-    np.testing.assert_allclose(steps.sums(), expected, rtol=1e-12)
+    np.testing.assert_allclose(steps.sums, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_without_the_distance_it_is_violated(name, beta):
     # The curvature that is hardest for these rates: a = (1 - beta)/(2 A) leaves
     # D^2 (1 - beta)/(4 e A) of the start, 2 e times less than the term.
     steps = SEQUENCES[name]
-    curvature = (1 - beta) / (2 * steps.sums().rates)
+    curvature = (1 - beta) / (2 * steps.sums.rates)
     b, gap = tightest(steps, Method(beta, 0.0), curvature, 0.0)
     assert b.distance / gap == pytest.approx(2 * math.e, rel=0.1)
     assert gap > b.total - b.distance
@@ -104,7 +104,7 @@ def test_without_the_momentum_it_is_violated(beta):
     # A run that is over before the momentum has picked up, on a curvature that leaves
     # the terms of distance and noise small.
     steps = StepwiseRates(np.array([0.01]), np.array([round(0.1 / (1 - beta))]))
-    curvature = 3 * (1 - beta) / steps.sums().rates
+    curvature = 3 * (1 - beta) / steps.sums.rates
     b, gap = tightest(steps, Method(beta, 0.0), curvature, 0.0)
     assert gap > b.total - b.momentum
     assert gap <= b.total
