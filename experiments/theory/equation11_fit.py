@@ -6,7 +6,7 @@ per epoch:
 * "each rate": equation 11 with a level and a gamma for every rate.
 * "all rates": equation 11 as it stands, one c and one gamma for all rates.
 * "with a start": each rate's own, from an angle V_0 of its own and not from 0,
-  V(t) = level - (level - V_0)/(gamma alpha t + 1).
+  V(t) = level - (level - V_0)/(gamma alpha t + 1), V_0 from 0 to 180 degrees.
 
 A run that did no better than guessing has not trained; its rate is left out of the
 fits, and said to be.
@@ -27,6 +27,7 @@ STEPS_PER_EPOCH = {"digits_mlp": 1347 // 32, "fashion_mnist_mlp": 60_000 // 128}
 GUESSING_LOSS = math.log(10)  # nats, of ten equally likely classes
 LAST = 10  # epochs, for the measured level
 KNOWN_WITHIN = 5.0  # degrees: a level with a larger standard error is not known
+STILL = 1.0  # degrees: angles that rose more over the last epochs are not saturated
 
 
 class Angles(NamedTuple):
@@ -92,6 +93,16 @@ class Fit(NamedTuple):
         """Whether the angles say where they will saturate."""
         return self.level_error <= KNOWN_WITHIN
 
+    @property
+    def measured(self) -> "Fit":
+        """The mean of the last epochs as the level, where the angle stands still."""
+        still = not math.isnan(self.level) and abs(self.still_rising) <= STILL
+        return self._replace(
+            model="last 10 epochs",
+            level=self.last if still else math.nan,
+            level_error=self.last_sd if still else math.nan,
+        )
+
 
 def by_rate(runs: Sequence[RecordedAngles]) -> list[Angles]:
     """Puts the seeds of every workload and rate together, highest rate first."""
@@ -124,8 +135,10 @@ def fit_each(angles: Angles, *, with_start: bool = False) -> Fit:
     t = np.tile(angles.time, len(angles.angle))
     half_way = -math.log(angles.rate * angles.time[5])
     guess = [100.0, half_way, 50.0] if with_start else [100.0, half_way]
+    low, high = [0.0, -30.0, 0.0], [1e6, 30.0, 180.0]
+    limits = (low[: len(guess)], high[: len(guess)])
     found, covariance = optimize.curve_fit(
-        model, t, angles.angle.ravel(), guess, maxfev=20_000
+        model, t, angles.angle.ravel(), guess, bounds=limits, max_nfev=20_000
     )
     return _summary(
         angles,

@@ -27,7 +27,8 @@ class Order(NamedTuple):
 
     Attributes:
       workload: its name.
-      model: fitted.
+      model: fitted; "last 10 epochs" are the measured means, of rates at which the
+        angle rose by at most a degree against the 10 epochs before.
       levels: known within 5 degrees, from the highest rate to the lowest.
       rise_with_the_rate: the paper's P2 ii; "too few" under two known levels.
       over_90: whether all of them are.
@@ -53,10 +54,11 @@ def fits_of(angles: Sequence[Angles]) -> list[Fit]:
 
 def orders(fits: Sequence[Fit]) -> list[Order]:
     """Whether the levels order with the rate; "all rates" can do nothing else."""
-    keys = dict.fromkeys((f.workload, f.model) for f in fits if f.model != "all rates")
+    free = [f for f in fits if f.model != "all rates"]
+    free += [f.measured for f in fits if f.model == "each rate"]
     lines = []
-    for key in keys:
-        own = [f for f in fits if (f.workload, f.model) == key]
+    for key in dict.fromkeys((f.workload, f.model) for f in free):
+        own = [f for f in free if (f.workload, f.model) == key]
         known = [f for f in own if f.known]
         rise = levels_rise(own)
         lines.append(
@@ -73,7 +75,7 @@ def orders(fits: Sequence[Fit]) -> list[Order]:
 def draw(angles: Sequence[Angles], fits: Sequence[Fit]) -> matplotlib.figure.Figure:
     """Draws losses, angles with equation 11, and levels; a row for each workload."""
     workloads = list(dict.fromkeys(a.workload for a in angles))
-    figure = matplotlib.figure.Figure(figsize=(10, 6.4), layout="constrained")
+    figure = matplotlib.figure.Figure(figsize=(8.8, 5.4), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(workloads), 3, squeeze=False)
     for (loss, angle, level), workload in zip(panels, workloads, strict=True):
@@ -102,7 +104,7 @@ def draw(angles: Sequence[Angles], fits: Sequence[Fit]) -> matplotlib.figure.Fig
             own_fit = _of(fits, a)[0][0]
             level.plot(a.rate / 1.1, own_fit.last, "_", color=color, ms=12)
         loss.set(yscale="log", ylabel=f"{workload}\ntrain loss")
-        loss.legend(title="rate", frameon=False, fontsize=7)
+        loss.legend(title="rate", frameon=False, fontsize=6, loc="center right")
         angle.set_ylabel("angular velocity (degrees)")
         angle.axhline(90, color="0.7", lw=0.7)
         level.axhline(90, color="0.7", lw=0.7)
