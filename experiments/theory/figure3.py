@@ -9,16 +9,17 @@ Controls, all with exact expected losses from the second-moment recursion:
 
 * constant rates, the best for the budget among all, and among those that AutoDrop may
   use (0.001 to 0.06);
-* blind halving every k iterations, by the clock;
+* blind halving every k iterations, by the clock, one k being AutoDrop's mean wait;
 * a coin: halving with the probability by which the test fires at saturation, in every
   iteration from the first in which the test could fire;
 * the same schedules on fresh noise: each run's own sequence of rates, on draws that it
-  has not seen. What is better in the run itself is worth of the signal in its angles.
+  has not seen. If its angles told it when to drop, the run itself would end lower.
 
 Everything is done twice, with the floor of 0.001 and without one. With it, every
 schedule that reaches the floor early enough ends at the floor's own stationary loss.
 """
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -74,11 +75,16 @@ def paper_autodrop(
 
 def run_autodrop(floor: float, seeds: int, steps: int) -> Trajectory:
     """Runs it with many seeds; float64 arrays of shape (seeds, steps)."""
+    keys = jax.random.split(jax.random.key(3), seeds)
+    run = _run_autodrop(jnp.float32(floor), keys, steps)
+    return Trajectory(*(np.asarray(x, np.float64) for x in run))
+
+
+@functools.partial(jax.jit, static_argnames="steps")
+def _run_autodrop(floor: jax.Array, keys: jax.Array, steps: int) -> Trajectory:
     model = jax.tree.map(jnp.float32, MODEL)
     optimizer = paper_autodrop(min_learning_rate=floor)
-    keys = jax.random.split(jax.random.key(3), seeds)
-    run = jax.vmap(lambda key: simulate(model, optimizer, steps, key))
-    return Trajectory(*(np.asarray(x, np.float64) for x in jax.jit(run)(keys)))
+    return jax.vmap(lambda key: simulate(model, optimizer, steps, key))(keys)
 
 
 class Chance(NamedTuple):
@@ -165,6 +171,7 @@ class Wait(NamedTuple):
     firing_rate: float  # at saturation, by chance alone
     firing_half_width: float
     predicted_firing_rate: float
+    chance_wait: float  # mean wait if the test fired by chance alone
 
 
 def waits(trajectory: Trajectory, chance: Sequence[Chance]) -> list[Wait]:
@@ -179,13 +186,14 @@ def waits(trajectory: Trajectory, chance: Sequence[Chance]) -> list[Wait]:
             Wait(
                 i + 1,
                 c.learning_rate,
-                float(wait.mean()),
-                float(wait.std(ddof=1)),
+                float(wait.mean()) if len(wait) else np.nan,
+                float(wait.std(ddof=1)) if len(wait) > 1 else np.nan,
                 len(wait),
-                float(np.mean(wait <= WINDOW)),
+                float(np.mean(wait <= WINDOW)) if len(wait) else np.nan,
                 c.limit_angle - 90 if i else np.nan,
                 c.sd_angle,
                 *c[3:],
+                1 / c.firing_rate + (0 if i else FIRST_TEST - 1),
             )
         )
     return results
@@ -234,7 +242,7 @@ class Results(NamedTuple):
 
     floor: float
     outcomes: list[Outcome]
-    courses: dict[str, np.ndarray]  # mean losses by method
+    courses: dict[str, np.ndarray]  # mean losses of the methods drawn
     periods: np.ndarray  # shape (periods,): of blind halving, in iterations
     final_losses: np.ndarray  # shape (periods,): exact
     best_constant: float  # final loss of the best constant rate of all
@@ -258,21 +266,27 @@ def compare(
     best = int(constants[:, -1].argmin())
     best_allowed = int(np.where(allowed, constants[:, -1], np.inf).argmin())
 
-    exact = {
-        "same rates, fresh noise": fresh,
+    # To draw, and for the table alone.
+    drawn = {
         "coin": by_chance,
         "clock, 80": expected_run(MODEL, clock(80, floor, steps)).loss,
         "clock, 300": expected_run(MODEL, clock(300, floor, steps)).loss,
-        f"best clock, {periods[best_period]}": clocks.loss[best_period],
         f"best constant, {rates[best]:.2g}": constants[best],
         f"best constant allowed, {rates[best_allowed]:.2g}": constants[best_allowed],
     }
+    period = round(mean_wait)
+    others = {
+        f"clock, {period}": expected_run(MODEL, clock(period, floor, steps)).loss,
+        f"best clock, {periods[best_period]}": clocks.loss[best_period],
+        "same rates, fresh noise": fresh,
+    }
+    exact = drawn | others
     outcomes = [
         outcome(floor, "AutoDrop", "simulated", own),
         *(outcome(floor, name, "exact", losses) for name, losses in exact.items()),
         outcome(floor, "AutoDrop - fresh noise", "difference", own - fresh),
     ]
-    courses = {"AutoDrop": own} | exact
+    courses = {"AutoDrop": own} | drawn
     return Results(
         floor,
         outcomes,
@@ -299,9 +313,7 @@ def draw(
     (course, angle), (period, wait) = figure.subplots(2, 2)
 
     with_floor = results[0]
-    drawn = [x for x in with_floor.courses if "best clock" not in x and "same" not in x]
-    for name, color in zip(drawn, COLORS, strict=True):
-        losses = with_floor.courses[name]
+    for (name, losses), color in zip(with_floor.courses.items(), COLORS, strict=True):
         at = np.unique(np.geomspace(1, len(losses), 200).round().astype(int))
         course.plot(at, losses[at - 1], color=color, lw=1.6, label=name)
     course.set(xscale="log", yscale="log", xlabel="iteration")
@@ -325,7 +337,7 @@ def draw(
         results, COLORS, ("floor 0.001", "no floor"), strict=False
     ):
         period.plot(result.periods, result.final_losses, color=color, lw=1.6)
-        own, _, by_chance = result.outcomes[:3]
+        own, by_chance = result.outcomes[:2]
         for x, marker, size in ((own, "o", 10), (by_chance, "D", 5)):
             period.errorbar(
                 result.mean_wait,
@@ -353,8 +365,7 @@ def draw(
         color=COLORS[0],
         label="AutoDrop",
     )
-    by_chance = [1 / x.firing_rate for x in lines]
-    wait.plot(number, by_chance, "k:", label="by chance at saturation")
+    wait.plot(number, [x.chance_wait for x in lines], "k:", label="by chance alone")
     wait.set_ylim(0)
     wait.set_xlabel("drop")
     wait.set_ylabel("mean wait (iterations)")
