@@ -110,6 +110,18 @@ def test_without_the_momentum_it_is_violated(beta):
     assert gap <= b.total
 
 
+@pytest.mark.parametrize(("beta", "s"), [(0.3, 150.0), (0.5, 200.0), (0.9, 1000.0)])
+def test_without_the_correlation_it_is_violated(beta, s):
+    # None of the named methods: with s far over 1/(1 - beta), x_t strays from z_t by
+    # the noise of a single step.
+    rate = 0.01
+    steps = StepwiseRates(np.array([rate]), np.array([3000]))
+    curvature = 0.8 / (rate * (1 + beta * s))
+    b, gap = tightest(steps, Method(beta, s), curvature, 1.0, start=1.0)
+    assert b.total - b.correlation < gap / 2
+    assert gap <= b.total
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("n", [1, 2, 3, 10, 1000])
 @pytest.mark.parametrize("method", METHODS, ids=lambda m: f"beta={m.beta:g},s={m.s:g}")
