@@ -14,6 +14,7 @@ from experiments.theory.quadratics import constants, expected_gaps, grid
 from experiments.theory.stepwise import StepwiseRates
 from experiments.theory.theorem2 import (
     VERSIONS,
+    Constants,
     bound,
     bound_from_conditions,
     check_conditions,
@@ -64,6 +65,14 @@ def test_the_bound_holds_on_every_quadratic(name, method):
     assert (gaps.smallest[0] <= bounds).all()
 
 
+def test_the_bound_by_hand():
+    # alpha_t = 1/2, 1/2, 1/4: A = 5/4, S = 9/16, P = 3/8.
+    steps = StepwiseRates(np.array([0.5, 0.25]), np.array([2, 1]))
+    terms = bound(steps, Constants(2.0, 3.0, 5.0, beta=0.5, s=1.0))
+    np.testing.assert_allclose(terms, [0.8, 1.2, 2.25, 1.5])
+    assert terms.total == pytest.approx(5.75)
+
+
 def tightest(steps, method, curvatures, noise, start=1.0):
     """The term-wise bound and the measured gap, where they are closest."""
     problems = grid(np.atleast_1d(curvatures), np.array([noise]), start)
@@ -110,7 +119,7 @@ def test_without_the_momentum_it_is_violated(beta):
     assert gap <= b.total
 
 
-@pytest.mark.parametrize(("beta", "s"), [(0.3, 150.0), (0.5, 200.0), (0.9, 1000.0)])
+@pytest.mark.parametrize(("beta", "s"), [(0.3, 150.0), (0.5, 200.0), (0.7, 70.0)])
 def test_without_the_correlation_it_is_violated(beta, s):
     # None of the named methods: with s far over 1/(1 - beta), x_t strays from z_t by
     # the noise of a single step.
