@@ -253,7 +253,9 @@ def draw(curves: Sequence[Binned], levels: Sequence[Level]) -> matplotlib.figure
     panels[0, 0].set_ylabel("loss above the minimum")
     panels[1, 0].set_ylabel("angular velocity (degrees)")
     panels[1, 0].set_yticks([30, 60, 90, 120])
-    panels[0, 0].legend(title="learning rate", frameon=False, fontsize=8)
+    panels[0, -1].legend(
+        title="learning rate", loc="lower left", frameon=False, fontsize=8
+    )
     for panel in panels.flat:
         panel.spines[["top", "right"]].set_visible(False)
     return figure
