@@ -261,7 +261,8 @@ def draw(slopes: Sequence[Slope], curves: Sequence[Curve]) -> matplotlib.figure.
     summary.set_ylim(-1.45, 0)
     for label, value in REFERENCES.items():
         summary.axhline(value, color="0.5", lw=0.8, ls=(0, (4, 2)))
-        summary.text(len(names) - 0.45, value, label, va="center", fontsize=8)
+        va = "bottom" if value > -0.22 else "center" if value < -0.3 else "top"
+        summary.text(len(names) - 0.45, value, label, va=va, fontsize=8)
     summary.set_xticks(
         range(len(names)), [n.replace(", ", "\n") for n in names], fontsize=6
     )

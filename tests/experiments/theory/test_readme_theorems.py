@@ -60,6 +60,24 @@ def test_theorem_2(row, committed):
     )
 
 
+def test_geometric_rates(committed):
+    (line,) = [x for x in README.read_text().splitlines() if "Enough is a" in x]
+    gaps = {
+        x["sequence"]: x["smallest_gap"]
+        for x in committed("theorem2")
+        if (x["problem"], x["beta"]) == ("logistic", 0)
+    }
+    assert f"at {gaps['geometric']:.4f} after" in line
+    assert f"at {gaps[2021]:.4f} with the sequence of 2021" in line
+    assert f"at {gaps[2024]:.4f} with that of 2024" in line
+    slopes = [
+        x["slope"]
+        for x in committed("theorem3")
+        if x["sequence"] == "geometric, falling" and x["seeds"]
+    ]
+    assert f"{min(slopes):.2f} to {max(slopes):.2f}, the flattest" in line
+
+
 def test_algorithm_2(row, committed):
     rows = committed("algorithm2")
 
