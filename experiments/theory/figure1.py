@@ -254,7 +254,7 @@ def draw(curves: Sequence[Binned], levels: Sequence[Level]) -> matplotlib.figure
     panels[1, 0].set_ylabel("angular velocity (degrees)")
     panels[1, 0].set_yticks([30, 60, 90, 120])
     panels[0, -1].legend(
-        title="learning rate", loc="lower left", frameon=False, fontsize=8
+        title="learning rate", loc="upper right", frameon=False, fontsize=8
     )
     for panel in panels.flat:
         panel.spines[["top", "right"]].set_visible(False)
