@@ -1,5 +1,12 @@
 """Theorem 3: how fast the gap falls with T under Algorithm 2's schedules.
 
+Statement (Teng, Wang, Choromanska, 2021, equations 12 and 13, as far as they can be
+read): f convex with subgradients of norm at most G, stochastic gradients of variance at
+most delta^2; unified momentum with the rates alpha_i = (i + 1)^(-2/3), dropped by
+Algorithm 2 where the derivative of the angular velocity (radians per iteration, with c
+and gamma of equation 11) is down to tau. Then min_t E f(x_t) - f* = O(T^(-1/5)), T the
+number of steps. What does not hold of it is in theorem2.md and `figure_algorithm2`.
+
 The slopes are those of log(smallest gap) over log T. Beside them stand the slopes of
 the rate alpha_T and of 1/A_T, A_T the sum of the rates, over the same T: where a
 problem is held up by noise the gap follows the rate, where it is held up by its start
