@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test test-slow lint types notebooks bench clean
+.PHONY: demo test test-slow lint types notebooks theory bench clean
 
 demo: $(READY)
 	$(BIN)/python -m experiments demo
@@ -29,9 +29,11 @@ notebooks: $(READY)
 	  $(BIN)/jupytext --execute --to ipynb --output build/notebook.ipynb "$$notebook"; \
 	done
 
+theory: $(READY)
+	$(BIN)/python -m experiments.theory all
+
 bench: $(READY)
 	$(BIN)/python -m experiments.benchmark
-
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
