@@ -76,14 +76,7 @@ def init_state(
     Raises:
       ValueError: ``params`` has leaves, but none of floating point or complex dtype.
     """
-    leaves = jax.tree.leaves(params)
-    if leaves and not any(map(is_inexact, leaves)):
-        dtypes = sorted({str(jnp.result_type(x)) for x in leaves})
-        raise ValueError(
-            "params hold nothing whose direction could be measured: every leaf is of"
-            f" dtype {', '.join(dtypes)}. AutoDrop needs floating point or complex"
-            " parameters."
-        )
+    check_measurable(params)
     hyperparams = settings.hyperparams()
     return AutoDropState(
         step=jnp.zeros((), jnp.int32) if counting else None,
@@ -102,6 +95,18 @@ def init_state(
         average=jax.tree.map(_wide_zeros, params) if settings.averaging else None,
         hyperparams=hyperparams,
     )
+
+
+def check_measurable(params: optax.Params) -> None:
+    """Raises a ValueError if ``params`` has leaves, but none with a direction."""
+    leaves = jax.tree.leaves(params)
+    if leaves and not any(map(is_inexact, leaves)):
+        dtypes = sorted({str(jnp.result_type(x)) for x in leaves})
+        raise ValueError(
+            "params hold nothing whose direction could be measured: every leaf is of"
+            f" dtype {', '.join(dtypes)}. AutoDrop needs floating point or complex"
+            " parameters."
+        )
 
 
 def adopt_settings(

@@ -17,8 +17,9 @@ def end_epoch(
 
     For :func:`autodrop` without ``steps_per_epoch``. It acts on every such state in
     ``opt_state`` (one for each group under ``optax.partition``), each on the
-    parameters it covers, and runs under ``jax.jit`` and ``lax.scan``;
-    ``jax.jit(end_epoch, donate_argnums=(0, 1))`` works in place.
+    parameters it covers, and leaves those of :func:`windowed_autodrop` alone. It runs
+    under ``jax.jit`` and ``lax.scan``; ``jax.jit(end_epoch, donate_argnums=(0, 1))``
+    works in place.
 
     Args:
       params: the parameters at the end of the epoch.
@@ -29,8 +30,9 @@ def end_epoch(
       unchanged, and the new state.
 
     Raises:
-      ValueError: ``opt_state`` has no state of AutoDrop, one that counts for itself,
-        two that cover the same parameters, or one made for other parameters.
+      ValueError: ``opt_state`` has no state of AutoDrop, only such as know no epochs
+        (of :func:`windowed_autodrop`), one that counts for itself, two that cover the
+        same parameters, or one made for other parameters.
       TypeError: ``params`` are ``optax.LookaheadParams``.
     """
     if isinstance(params, optax.LookaheadParams):
@@ -39,11 +41,18 @@ def end_epoch(
             " by different rules. Put with_autodrop(..., averaging=False) inside of"
             " optax.lookahead, as its fast optimizer."
         )
-    _check_disjoint([state for _, state in find_states(opt_state)], params)
+    found = [state for _, state in find_states(opt_state)]
+    states = [state for state in found if isinstance(state, AutoDropState)]
+    if not states:
+        raise ValueError(
+            "end_epoch on a state of windowed_autodrop, which knows no epochs: it"
+            " counts its windows itself, in update. Leave end_epoch out."
+        )
+    _check_disjoint(states, params)
 
     def end(node: Any) -> Any:
         nonlocal params
-        if not is_state(node):
+        if not isinstance(node, AutoDropState):
             return node
         state, covered = _finish_epoch_jit(node, select_covered(node.anchor, params))
         params = merge_covered(covered, params)
