@@ -148,7 +148,9 @@ def _observe(
     state: WindowedAutoDropState, params: optax.Params
 ) -> WindowedAutoDropState:
     """One step: samples the parameters and ends the window, where it is time."""
-    check_match(params, state.running_mean, "params", "those of init", dtypes=False)
+    check_match(
+        params, state.running_mean, "params", "those given to init", dtypes=False
+    )
     params = jax.lax.stop_gradient(params)
     hyper = state.hyperparams
     state = state._replace(step=state.step + 1)

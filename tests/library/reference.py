@@ -132,5 +132,7 @@ def smooth(b: np.ndarray, smoothing: str) -> float:
     weights = []
     for j in range(m):
         d = m - 1 - j if smoothing == "time" else b[j] - newest
-        weights.append(1.0 if d == 0 else np.exp(-((d / sigma) ** 2) / 2))
+        # The newest weighs 1 at any width; at width 0 all others nothing.
+        at_zero = 1.0 if d == 0 else 0.0
+        weights.append(np.exp(-((d / sigma) ** 2) / 2) if sigma else at_zero)
     return float(np.dot(weights, b) / np.sum(weights))
