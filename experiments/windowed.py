@@ -1,0 +1,194 @@
+"""Does the angle of windowed AutoDrop know more than a clock?
+
+`python -m experiments.windowed` makes the runs that the README's rules name and
+writes their tables. Finished runs in the folder are taken as they are.
+"""
+
+import csv
+import dataclasses
+import math
+import statistics
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import optax
+import tyro
+
+from autodrop_optax import WindowedAutoDropState, windowed_autodrop
+from experiments.config import (
+    MatchedExponentialOptions,
+    RunConfig,
+    WindowedAutoDropOptions,
+)
+from experiments.data.dataset import Dataset
+from experiments.errors import UserError, choose
+from experiments.jobs import FinishedJob, Job, plan, run_all
+from experiments.schedules import resolved
+from experiments.workloads import WORKLOADS
+
+Part = Literal["comparison", "window_steps", "random_walk"]
+
+BUFFER_SIZE = WindowedAutoDropOptions().buffer_size
+WINDOW_STEPS = (6, 12, 46, 128)  # beside 23, the rule's, and 64, the paper's
+FIRST_ANGLE = 3  # the window that it is the angle of
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """Runs windowed AutoDrop and its controls, and writes results/windowed*.csv."""
+
+    parts: tuple[Part, ...] = get_args(Part)
+    """What to run."""
+    workloads: tuple[str, ...] = ("digits_mlp", "fashion_mnist_mlp")
+    """Of the comparison; the dependence on window_steps is on Fashion-MNIST."""
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    """One run each; the first three for the dependence on window_steps."""
+    epochs: int = 60
+    """Passes over the training images."""
+    out: Path = Path("runs/windowed")
+    """Folder for the runs."""
+    results: Path = Path("experiments/results")
+    """Folder for the tables."""
+    data_dir: Path | None = None
+    """Folder with Fashion-MNIST's four files."""
+
+
+class Outcome(NamedTuple):
+    """A run's line in a table; NaN where the schedule has no windows."""
+
+    workload: str
+    schedule: str
+    seed: int
+    window_steps: float
+    final_error: float  # percent
+    final_rate: float  # at the first step of the last epoch
+    num_drops: float
+    spacing: float  # windows per drop, from the first angle to the last drop
+    share: float  # drops per window in which one could come
+
+    @classmethod
+    def of(cls, done: FinishedJob, schedule: str, window_steps: int | None):
+        """Reads a finished run."""
+        config, last = done.job.config, done.rows[-1]
+        drops, spacing, share = math.nan, math.nan, math.nan
+        if window_steps is not None:
+            drops = last["num_drops"]
+            spacing, share = spacing_of(
+                last["window"], last["windows_since_drop"], drops
+            )
+        return cls(
+            config.workload,
+            schedule,
+            config.seed,
+            math.nan if window_steps is None else window_steps,
+            last["test_error"],
+            last["learning_rate"],
+            drops,
+            spacing,
+            share,
+        )
+
+
+def spacing_of(window: float, since: float, drops: float) -> tuple[float, float]:
+    """Returns the windows per drop and the drops per window in which one could come.
+
+    A drop can come in a window once it has ``buffer_size`` angles before it since the
+    last drop. The phases start with the first angle, that of window 3.
+
+    Args:
+      window: windows in all.
+      since: windows since the last drop.
+      drops: drops in all.
+    """
+    if not drops:
+        possible = max(0.0, window - (FIRST_ANGLE - 1) - BUFFER_SIZE)
+        return math.nan, 0.0 if possible else math.nan
+    angles = window - since - (FIRST_ANGLE - 1)  # up to the last drop
+    possible = angles - BUFFER_SIZE * drops + max(0.0, since - BUFFER_SIZE)
+    return angles / drops, drops / possible
+
+
+def comparison(config: StudyConfig) -> Iterator[Outcome]:
+    """The windowed method, with scaled and published windows, and what it must beat."""
+    for workload in config.workloads:
+        dataset = load(workload, config)
+        steps = config.epochs * steps_per_epoch(workload, dataset)
+        for name, window_steps in (
+            ("windowed_autodrop", None),
+            ("windowed_autodrop_64", 64),
+        ):
+            of_windows = []
+            for done in run(plan((name,), *runs_of(workload, config)), dataset):
+                k = resolved(window_steps, steps)
+                outcome = Outcome.of(done, name, k)
+                of_windows.append(outcome)
+                yield outcome
+            if window_steps is None:
+                for done in run(matched(of_windows, config), dataset):
+                    yield Outcome.of(done, "matched_exponential", None)
+        for name in ("exponential", "linear_decay"):
+            for done in run(plan((name,), *runs_of(workload, config)), dataset):
+                yield Outcome.of(done, name, None)
+
+
+def runs_of(workload: str, config: StudyConfig):
+    """The arguments of `plan` besides the presets."""
+    return workload, config.epochs, config.seeds, config.out
+
+
+def matched(outcomes: Iterable[Outcome], config: StudyConfig) -> Iterator[Job]:
+    """For each run a staircase with as many drops, evenly spaced."""
+    for outcome in outcomes:
+        workload, seed = outcome.workload, outcome.seed
+        options = MatchedExponentialOptions(num_drops=int(outcome.num_drops))
+        run_config = RunConfig(
+            workload,
+            "matched_exponential",
+            config.epochs,
+            seed,
+            matched_exponential=options,
+        )
+        folder = config.out / f"{workload}-matched_exponential-seed{seed}"
+        yield Job("matched_exponential", run_config, folder)
+
+
+def dependence_on_window_steps(config: StudyConfig) -> Iterator[Outcome]:
+    """Windows shorter and longer than the rule's, on Fashion-MNIST."""
+    workload = "fashion_mnist_mlp"
+    dataset = load(workload, config)
+    for window_steps in WINDOW_STEPS:
+        options = WindowedAutoDropOptions(window_steps=window_steps)
+        name = f"windowed_autodrop_{window_steps}"
+        jobs = []
+        for seed in config.seeds[:3]:
+            run_config = RunConfig(
+                workload,
+                "windowed_autodrop",
+                config.epochs,
+                seed,
+                windowed_autodrop=options,
+            )
+            folder = config.out / f"{workload}-{name}-seed{seed}"
+            jobs.append(Job(name, run_config, folder))
+        for done in run(jobs, dataset):
+            yield Outcome.of(done, name, window_steps)
+
+
+def run(jobs: Iterable[Job], dataset: Dataset) -> Iterator[FinishedJob]:
+    """Runs the jobs one after the other."""
+    return run_all(jobs, dataset)
+
+
+def load(workload: str, config: StudyConfig) -> Dataset:
+    """Loads a workload's data."""
+    return choose(WORKLOADS, "workload", workload).load(config.data_dir)
+
+
+def steps_per_epoch(workload: str, dataset: Dataset) -> int:
+    """Optimizer steps of an epoch."""
+    return len(dataset.train_labels) // WORKLOADS[workload].batch_size
