@@ -13,7 +13,6 @@ from experiments.config import RunConfig
 from experiments.errors import UserError
 from experiments.workloads import Workload
 
-
 # Windows in a run of the UAI paper on CIFAR: 70 to 105 drops, one every 12 to 14.
 WINDOWS_PER_RUN = 1200
 
@@ -53,9 +52,9 @@ def dropped_by_windows(
     """The recipe's rate, in many small drops, as windows of steps decide."""
     rate, options = workload.learning_rate, config.windowed_autodrop
     window_steps = resolved(options.window_steps, config.epochs * steps_per_epoch)
-    keywords = dataclasses.asdict(options) | {"window_steps": window_steps}
+    options = dataclasses.replace(options, window_steps=window_steps)
     try:
-        link = windowed_autodrop(rate, **keywords)
+        link = windowed_autodrop(rate, **dataclasses.asdict(options))
     except ValueError as error:  # an option out of its range
         raise UserError(str(error)) from None
 

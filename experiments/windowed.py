@@ -5,9 +5,7 @@ writes their tables. Finished runs in the folder are taken as they are.
 """
 
 import csv
-import dataclasses
 import math
-import statistics
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,10 +14,9 @@ from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
-import optax
 import tyro
 
-from autodrop_optax import WindowedAutoDropState, windowed_autodrop
+from autodrop_optax import autodrop_metrics, windowed_autodrop
 from experiments.config import (
     MatchedExponentialOptions,
     RunConfig,
@@ -28,7 +25,7 @@ from experiments.config import (
 from experiments.data.dataset import Dataset
 from experiments.errors import UserError, choose
 from experiments.jobs import FinishedJob, Job, plan, run_all
-from experiments.schedules import resolved
+from experiments.schedules import WINDOWS_PER_RUN, resolved
 from experiments.workloads import WORKLOADS
 
 Part = Literal["comparison", "window_steps", "random_walk"]
@@ -123,20 +120,22 @@ def comparison(config: StudyConfig) -> Iterator[Outcome]:
             ("windowed_autodrop_64", 64),
         ):
             of_windows = []
-            for done in run(plan((name,), *runs_of(workload, config)), dataset):
+            for done in run_all(plan((name,), *runs_of(workload, config)), dataset):
                 k = resolved(window_steps, steps)
                 outcome = Outcome.of(done, name, k)
                 of_windows.append(outcome)
                 yield outcome
             if window_steps is None:
-                for done in run(matched(of_windows, config), dataset):
+                for done in run_all(matched(of_windows, config), dataset):
                     yield Outcome.of(done, "matched_exponential", None)
         for name in ("exponential", "linear_decay"):
-            for done in run(plan((name,), *runs_of(workload, config)), dataset):
+            for done in run_all(plan((name,), *runs_of(workload, config)), dataset):
                 yield Outcome.of(done, name, None)
 
 
-def runs_of(workload: str, config: StudyConfig):
+def runs_of(
+    workload: str, config: StudyConfig
+) -> tuple[str, int, tuple[int, ...], Path]:
     """The arguments of `plan` besides the presets."""
     return workload, config.epochs, config.seeds, config.out
 
@@ -175,13 +174,8 @@ def dependence_on_window_steps(config: StudyConfig) -> Iterator[Outcome]:
             )
             folder = config.out / f"{workload}-{name}-seed{seed}"
             jobs.append(Job(name, run_config, folder))
-        for done in run(jobs, dataset):
+        for done in run_all(jobs, dataset):
             yield Outcome.of(done, name, window_steps)
-
-
-def run(jobs: Iterable[Job], dataset: Dataset) -> Iterator[FinishedJob]:
-    """Runs the jobs one after the other."""
-    return run_all(jobs, dataset)
 
 
 def load(workload: str, config: StudyConfig) -> Dataset:
@@ -192,3 +186,107 @@ def load(workload: str, config: StudyConfig) -> Dataset:
 def steps_per_epoch(workload: str, dataset: Dataset) -> int:
     """Optimizer steps of an epoch."""
     return len(dataset.train_labels) // WORKLOADS[workload].batch_size
+
+
+class Walk(NamedTuple):
+    """What windowed AutoDrop does with parameters that no gradient moves."""
+
+    inputs: str
+    parameters: int
+    smoothing: str
+    two_sided: bool
+    seed: int
+    num_drops: float
+    spacing: float  # as in Outcome
+    share: float
+
+
+def random_walks(config: StudyConfig) -> Iterator[Walk]:
+    """1200 windows of parameters without any signal, of 2 steps each."""
+    for inputs in ("random walk", "white noise"):
+        for size in (100, 10_000, 269_322):  # the last is the perceptron's
+            for smoothing in ("time", "value"):
+                for two_sided in (False, True):
+                    for seed in config.seeds:
+                        yield random_walk(inputs, size, smoothing, two_sided, seed)
+
+
+def random_walk(
+    inputs: str,
+    size: int,
+    smoothing: Literal["time", "value"],
+    two_sided: bool,
+    seed: int,
+    windows: int = WINDOWS_PER_RUN,
+) -> Walk:
+    """Normal numbers scaled by the rate: summed up, or each in place of the last."""
+    link = windowed_autodrop(
+        1.0,
+        window_steps=2,
+        min_learning_rate=0.0,
+        smoothing=smoothing,
+        two_sided=two_sided,
+    )
+
+    def step(carry, key):
+        x, state = carry
+        noise = jax.random.normal(key, (size,))
+        noise, state = link.update(noise, state, x)
+        return (x + noise if inputs == "random walk" else noise, state), None
+
+    @jax.jit
+    def run(key):
+        x = jnp.zeros(size)
+        keys = jax.random.split(key, 2 * windows)
+        (_, state), _ = jax.lax.scan(step, (x, link.init(x)), keys)
+        return autodrop_metrics(state)
+
+    metrics = {k: float(v) for k, v in run(jax.random.key(seed)).items()}
+    drops = metrics["num_drops"]
+    spacing, share = spacing_of(metrics["window"], metrics["windows_since_drop"], drops)
+    return Walk(inputs, size, smoothing, two_sided, seed, drops, spacing, share)
+
+
+PARTS = {
+    "comparison": ("windowed.csv", Outcome, comparison),
+    "window_steps": ("window_steps.csv", Outcome, dependence_on_window_steps),
+    "random_walk": ("random_walk.csv", Walk, random_walks),
+}
+
+
+def study(config: StudyConfig) -> None:
+    """Makes the runs and writes a table of each part."""
+    for part in config.parts:
+        name, row_type, rows = PARTS[part]
+        path = config.results / name
+        write_csv(path, row_type._fields, rows(config))
+        print(f"table: {path}")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[tuple]) -> None:
+    """Writes rows of words and numbers; NaN as nothing."""
+    lines = [[formatted(value) for value in row] for row in rows]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([header, *lines])
+
+
+def formatted(value: object) -> str:
+    """A cell."""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return str(value)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Runs the command line."""
+    config = tyro.cli(StudyConfig, prog="python -m experiments.windowed", args=args)
+    try:
+        study(config)
+    except UserError as error:
+        sys.exit(f"Error: {error}")
+
+
+if __name__ == "__main__":
+    main()
