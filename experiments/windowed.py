@@ -5,6 +5,7 @@ writes their tables. Finished runs in the folder are taken as they are.
 """
 
 import csv
+import itertools
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,6 +30,7 @@ from experiments.schedules import WINDOWS_PER_RUN, resolved
 from experiments.workloads import WORKLOADS
 
 Part = Literal["comparison", "window_steps", "random_walk"]
+Smoothing = Literal["time", "value"]
 
 BUFFER_SIZE = WindowedAutoDropOptions().buffer_size
 WINDOW_STEPS = (1, 4, 8, 16, 32)  # beside 2, the rule's, and 64, the paper's
@@ -196,48 +198,60 @@ class Walk(NamedTuple):
 
 def random_walks(config: StudyConfig) -> Iterator[Walk]:
     """1200 windows of parameters without any signal, of 2 steps each."""
-    for inputs in ("random walk", "white noise"):
-        for size in (100, 10_000, 269_322):  # the last is the perceptron's
-            for smoothing in ("time", "value"):
-                for two_sided in (False, True):
-                    for seed in config.seeds:
-                        yield random_walk(inputs, size, smoothing, two_sided, seed)
+    for size in (100, 10_000, 269_322):  # the last is the perceptron's
+        for seed in config.seeds:
+            yield from walks(size, seed, WINDOWS_PER_RUN)
 
 
-def random_walk(
-    inputs: str,
-    size: int,
-    smoothing: Literal["time", "value"],
-    two_sided: bool,
-    seed: int,
-    windows: int = WINDOWS_PER_RUN,
-) -> Walk:
-    """Normal numbers scaled by the rate: summed up, or each in place of the last."""
-    link = windowed_autodrop(
-        1.0,
-        window_steps=2,
-        min_learning_rate=0.0,
-        smoothing=smoothing,
-        two_sided=two_sided,
+def walks(size: int, seed: int, windows: int) -> list[Walk]:
+    """The same normal numbers, scaled by the rate, for every reading of the method.
+
+    As a random walk they are summed up; as white noise each stands in place of the
+    last.
+    """
+    cases = list(
+        itertools.product(
+            ("random walk", "white noise"), get_args(Smoothing), (False, True)
+        )
     )
+    links = [
+        windowed_autodrop(
+            1.0,
+            window_steps=2,
+            min_learning_rate=0.0,
+            smoothing=smoothing,
+            two_sided=two_sided,
+        )
+        for _, smoothing, two_sided in cases
+    ]
 
     def step(carry, key):
-        x, state = carry
         noise = jax.random.normal(key, (size,))
-        noise, state = link.update(noise, state, x)
-        return (x + noise if inputs == "random walk" else noise, state), None
+        after = []
+        for (inputs, *_), link, (x, state) in zip(cases, links, carry, strict=True):
+            scaled, state = link.update(noise, state, x)
+            after.append((x + scaled if inputs == "random walk" else scaled, state))
+        return after, None
 
     @jax.jit
     def run(key):
         x = jnp.zeros(size)
-        keys = jax.random.split(key, 2 * windows)
-        (_, state), _ = jax.lax.scan(step, (x, link.init(x)), keys)
-        return autodrop_metrics(state)
+        start = [(x, link.init(x)) for link in links]
+        carry, _ = jax.lax.scan(step, start, jax.random.split(key, 2 * windows))
+        return [autodrop_metrics(state) for _, state in carry]
 
-    metrics = {k: float(v) for k, v in run(jax.random.key(seed)).items()}
-    drops = metrics["num_drops"]
-    spacing, share = spacing_of(metrics["window"], metrics["windows_since_drop"], drops)
-    return Walk(inputs, size, smoothing, two_sided, seed, drops, spacing, share)
+    found = []
+    for case, metrics in zip(cases, run(jax.random.key(seed)), strict=True):
+        drops, window, since = (
+            float(metrics[name])
+            for name in ("num_drops", "window", "windows_since_drop")
+        )
+        spacing, share = spacing_of(window, since, drops)
+        inputs, smoothing, two_sided = case
+        found.append(
+            Walk(inputs, size, smoothing, two_sided, seed, drops, spacing, share)
+        )
+    return found
 
 
 PARTS = {
