@@ -27,6 +27,7 @@ from experiments.data.dataset import Dataset
 from experiments.errors import UserError, choose
 from experiments.jobs import FinishedJob, Job, plan, run_all
 from experiments.schedules import WINDOWS_PER_RUN, resolved
+from experiments.windowed_tables import all_tables
 from experiments.workloads import WORKLOADS
 
 Part = Literal["comparison", "window_steps", "random_walk"]
@@ -262,12 +263,15 @@ PARTS = {
 
 
 def study(config: StudyConfig) -> None:
-    """Makes the runs and writes a table of each part."""
+    """Makes the runs, writes a table of each part, prints those of the README."""
     for part in config.parts:
         name, row_type, rows = PARTS[part]
         path = config.results / name
         write_csv(path, row_type._fields, rows(config))
-        print(f"table: {path}")
+        print(f"table: {path}", flush=True)
+    names = ["demo.csv", *(name for name, *_ in PARTS.values())]
+    if all((config.results / name).exists() for name in names):
+        print(all_tables(config.results))
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[tuple]) -> None:
