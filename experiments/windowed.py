@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import tyro
 
 from autodrop_optax import autodrop_metrics, windowed_autodrop
+from experiments import figures, windowed_figure
 from experiments.config import (
     MatchedExponentialOptions,
     RunConfig,
@@ -44,7 +45,7 @@ class StudyConfig:
 
     parts: tuple[Part, ...] = get_args(Part)
     """What to run."""
-    workloads: tuple[str, ...] = ("digits_mlp", "fashion_mnist_mlp")
+    workloads: tuple[str, ...] = ("fashion_mnist_mlp", "digits_mlp")
     """Of the comparison; the dependence on window_steps is on the digits."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """One run each."""
@@ -269,6 +270,9 @@ def study(config: StudyConfig) -> None:
         path = config.results / name
         write_csv(path, row_type._fields, rows(config))
         print(f"table: {path}", flush=True)
+        if part == "comparison":
+            figure = windowed_figure.draw(config.out, config.workloads, config.seeds)
+            figures.save(figure, config.results / "windowed.png")
     names = ["demo.csv", *(name for name, *_ in PARTS.values())]
     if all((config.results / name).exists() for name in names):
         print(all_tables(config.results))

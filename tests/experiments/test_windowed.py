@@ -62,6 +62,7 @@ def test_the_study_in_small(tmp_path, capsys):
         tmp_path / "runs" / "digits_mlp-matched_exponential-seed0" / "config.json"
     ).read_text()
     assert f'"num_drops": {drops}' in config
+    assert (tmp_path / "windowed.png").stat().st_size > 10_000
     # What is finished is taken as it is.
     before = (tmp_path / "windowed.csv").read_text()
     capsys.readouterr()
