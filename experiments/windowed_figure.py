@@ -31,10 +31,8 @@ def draw(runs: Path, workloads: Sequence[str], seeds: Sequence[int]) -> Figure:
     for panel, workload in zip(panels, workloads, strict=True):
         for seed in seeds:
             rows = read_metrics(runs / f"{workload}-windowed_autodrop-seed{seed}")
-            label = (
-                f"windowed AutoDrop, {len(seeds)} seeds" if seed == seeds[0] else None
-            )
-            panel.plot(*_course(rows), color=COLORS[0], lw=1, label=label)
+            (line,) = panel.plot(*_course(rows), color=COLORS[0], lw=1)
+            line.set_label("windowed AutoDrop" * (seed == seeds[0]))
         for schedule, (label, color, dashes) in _CONTROLS.items():
             rows = read_metrics(runs / f"{workload}-{schedule}-seed{seeds[0]}")
             panel.plot(*_course(rows), color=color, lw=1.5, ls=dashes, label=label)
