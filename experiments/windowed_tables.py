@@ -70,9 +70,11 @@ def differences_table(runs: Sequence[Row]) -> str:
                     select(runs, workload, control),
                 )
             )
-            gaps = [ours[seed] - theirs[seed] for seed in ours]
+            gaps = [ours[seed] - theirs[seed] for seed in ours.keys() & theirs.keys()]
+            if len(gaps) < 2:
+                continue
             mean, deviation = statistics.mean(gaps), statistics.stdev(gaps)
-            t = mean / (deviation / math.sqrt(len(gaps)))
+            t = mean / (deviation / math.sqrt(len(gaps))) if deviation else math.nan
             lines.append(
                 [
                     name,
@@ -92,7 +94,8 @@ def spacing_table(runs: Sequence[Row]) -> str:
     for workload, name in WORKLOADS.items():
         for schedule in ("windowed_autodrop", "windowed_autodrop_64"):
             rows = select(runs, workload, schedule)
-            lines.append([name, rows[0]["window_steps"], *course(rows)])
+            if rows:
+                lines.append([name, rows[0]["window_steps"], *course(rows)])
     header = ["workload", "window_steps", "drops", "windows per drop", "share"]
     return table([*header, "final rate"], lines)
 

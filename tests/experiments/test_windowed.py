@@ -2,10 +2,14 @@
 
 import csv
 import math
+from pathlib import Path
 
 import pytest
 
 from experiments.windowed import StudyConfig, main, spacing_of, walks
+from experiments.windowed_tables import all_tables, differences_table
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
 @pytest.mark.parametrize(
@@ -76,3 +80,25 @@ def test_the_defaults_are_the_rules():
     assert config.seeds == (0, 1, 2, 3, 4)
     assert config.epochs == 60
     assert set(config.workloads) == {"fashion_mnist_mlp", "digits_mlp"}
+
+
+def test_the_readme_has_the_tables_of_the_runs():
+    readme = (EXPERIMENTS / "README.md").read_text()
+    for table in all_tables(EXPERIMENTS / "results").split("\n\n"):
+        assert table in readme, table
+
+
+def test_differences_are_taken_seed_by_seed():
+    errors = {"windowed_autodrop": (1.0, 2.0, 4.0), "matched_exponential": (2, 4, 5)}
+    runs = [
+        {
+            "workload": "digits_mlp",
+            "schedule": schedule,
+            "seed": str(seed),
+            "final_error": str(error),
+        }
+        for schedule, values in errors.items()
+        for seed, error in enumerate(values)
+    ]
+    # -1, -2, -1: mean -4/3, sd 1/sqrt(3), t = -4/3 / (1/3).
+    assert "| -1.33 ± 0.58 | 3 | -4.00 |" in differences_table(runs)
