@@ -61,8 +61,8 @@ def windowed_autodrop(
     Args:
       learning_rate: the rate that the rest of the chain uses, a number [alpha_0]. A
         schedule stays in the chain and goes on working.
-      window_steps: calls of ``update`` per window [k]. The paper took 64 for CIFAR
-        with 200 epochs of 391 steps, 640 for ImageNet.
+      window_steps: calls of ``update`` per window [k]. The paper took 64 for CIFAR,
+        640 for ImageNet.
       drop_factor: what a drop multiplies the rate by, between 0 and 1 [rho].
       buffer_size: angles that are smoothed, and that must have come since the last
         drop before any comparison [m].

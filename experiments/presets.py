@@ -85,7 +85,10 @@ PRESETS: dict[str, Preset] = {
     "windowed_autodrop_64": Preset(
         config=RunConfig(schedule="windowed_autodrop"),
         what="The UAI paper's method with its windows of 64 steps.",
-        why="They are for runs of 78000 steps; here there are 28080, or 2520.",
+        why=(
+            "They are for longer runs: 70 to 105 drops, one every 12 to 14 windows, are"
+            " some 70000 steps. Here there are 28080, or 2520."
+        ),
         expected="To be measured.",
         time="As above.",
     ),

@@ -106,7 +106,7 @@ def course(rows: Sequence[Row]) -> list[str]:
         over_seeds(rows, "num_drops", ".1f"),
         over_seeds(rows, "spacing", ".2f"),
         over_seeds(rows, "share", ".2f"),
-        over_seeds(rows, "final_rate", ".4f"),
+        over_seeds(rows, "final_rate", ".2g"),
     ]
 
 
