@@ -232,6 +232,26 @@ def test_beside_the_method_of_epochs():
     assert [float(v) for k, v in metrics.items() if k.endswith("/window")] == [0]
 
 
+def test_differentiation_takes_the_rates_as_they_come():
+    link = windowed_autodrop(0.1, window_steps=1, buffer_size=1, drop_factor=0.5)
+    optimizer = optax.chain(optax.sgd(0.1), link)
+    curvature = jnp.array([1.0, 2.0, 3.0])
+
+    def end(params):
+        state, rates = optimizer.init(params), []
+        for i in range(6):
+            gradients = curvature * params + i
+            updates, state = optimizer.update(gradients, state, params)
+            params = optax.apply_updates(params, updates)
+            rates.append(autodrop_metrics(state)["learning_rate"])
+        return jnp.sum(params), jnp.stack(rates)
+
+    slope, rates = jax.grad(end, has_aux=True)(jnp.ones(3))
+    assert len(set(rates.tolist())) >= 2
+    expected = jnp.prod(1 - rates[:, None] * curvature[None], axis=0)
+    np.testing.assert_allclose(slope, expected, rtol=1e-5)
+
+
 def test_the_nnx_optimizer():
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
