@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from experiments.history import Summary
+from experiments.tables import Result, runs_table
 from experiments.windowed import StudyConfig, main, spacing_of, walks
 from experiments.windowed_tables import all_tables, differences_table
 
@@ -41,6 +43,16 @@ def test_without_signal_it_is_a_clock():
         assert walk.share > 0.45
         # Two-sided, only where two angles come close by chance.
         assert found[inputs, 1000, "time", True].share < 0.3
+
+
+def test_many_drops_are_counted_and_not_listed():
+    def line(drops):
+        summary = Summary(10.0, 9.0, drops, 1.0)
+        return runs_table([Result("w", "s", 0, summary)]).splitlines()[-1]
+
+    assert "24 53" in line([24, 53])
+    assert "none" in line([])
+    assert "58 of them" in line(list(range(3, 61)))
 
 
 def test_the_study_in_small(tmp_path, capsys):
