@@ -50,15 +50,12 @@ def autodrop_metrics(opt_state: optax.OptState) -> dict[str, jax.Array]:
     for path, state in found:
         prefix = jax.tree_util.keystr(path, simple=True, separator="/") + "/"
         values = {
-            "learning_rate": state.hyperparams.initial_learning_rate * state.rate_scale,
-            "num_drops": state.num_drops,
-            "step_norm": state.step_norm,
-            **(
-                _of_windows(state)
-                if isinstance(state, WindowedAutoDropState)
-                else _of_epochs(state)
-            ),
+            "learning_rate": state.hyperparams.initial_learning_rate * state.rate_scale
         }
+        if isinstance(state, WindowedAutoDropState):
+            values |= _of_windows(state)
+        else:
+            values |= _of_epochs(state)
         metrics |= {prefix * (len(found) > 1) + k: v for k, v in values.items()}
     return metrics
 
@@ -69,7 +66,9 @@ def _of_epochs(state: AutoDropState) -> dict[str, jax.Array]:
         "angular_velocity_change": angular_velocity_change(state.angles),
         "threshold": state.threshold,
         "delay_count": state.delay_count,
+        "num_drops": state.num_drops,
         "epoch": state.epoch,
+        "step_norm": state.step_norm,
         "epochs_since_drop": state.epoch - state.last_drop_epoch,
         "averaged": state.averaged,
     }
@@ -80,6 +79,8 @@ def _of_windows(state: WindowedAutoDropState) -> dict[str, jax.Array]:
         "angular_velocity": state.angle,
         "angular_velocity_change": state.smoothed_change,
         "threshold": state.hyperparams.threshold,
+        "num_drops": state.num_drops,
         "window": state.windows,
+        "step_norm": state.step_norm,
         "windows_since_drop": state.windows - state.last_drop_window,
     }
