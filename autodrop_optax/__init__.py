@@ -7,15 +7,19 @@ from autodrop_optax._angle import angle_between
 from autodrop_optax._end_epoch import end_epoch
 from autodrop_optax._link import autodrop
 from autodrop_optax._metrics import autodrop_metrics
+from autodrop_optax._windowed import windowed_autodrop
+from autodrop_optax._windowed_algorithm import WindowedAutoDropState
 from autodrop_optax._wrapper import with_autodrop
 
 __version__ = version("autodrop-optax")
 
 __all__ = [
     "AutoDropState",
+    "WindowedAutoDropState",
     "angle_between",
     "autodrop",
     "autodrop_metrics",
     "end_epoch",
+    "windowed_autodrop",
     "with_autodrop",
 ]

@@ -32,19 +32,21 @@ from autodrop_optax._angle import measure_turn
 from autodrop_optax._once import once
 from autodrop_optax._placement import (
     load,
-    on_a_mesh,
     on_mesh_of,
+    scalars_on_mesh_of,
     store,
     to_host,
 )
 from autodrop_optax._settings import AutoDropHyperparams, Settings
 from autodrop_optax._trees import (
+    check_measurable,
     inexact_leaves,
     is_inexact,
     replace_inexact,
     round_to,
     step_between,
     wide_dtype,
+    wide_zeros,
 )
 
 
@@ -88,20 +90,8 @@ def init_state(
       ValueError: ``params`` has leaves, but none of floating point or complex dtype;
         or it is ``optax.LookaheadParams``.
     """
-    if isinstance(params, optax.LookaheadParams):
-        raise ValueError(
-            "AutoDrop got optax.LookaheadParams, so it stands around optax.lookahead,"
-            " whose updates are jumps to a point: scaled, they would miss it. Put"
-            " with_autodrop(base, ..., averaging=False) inside, as its fast optimizer."
-        )
+    check_measurable(params)
     leaves = jax.tree.leaves(params)
-    if leaves and not any(map(is_inexact, leaves)):
-        dtypes = sorted({str(jnp.result_type(x)) for x in leaves})
-        raise ValueError(
-            "params hold nothing whose direction could be measured: every leaf is of"
-            f" dtype {', '.join(dtypes)}. AutoDrop needs floating point or complex"
-            " parameters."
-        )
     if any(isinstance(x, jax.ShapeDtypeStruct) for x in leaves):
         return jax.eval_shape(
             functools.partial(init_state, settings, counting=counting), params
@@ -118,11 +108,7 @@ def init_state(
         return stored(jnp.copy(x).astype(x.dtype)) if is_inexact(x) else jnp.copy(x)
 
     def zeros(x: jax.Array) -> jax.Array:
-        if not is_inexact(x):
-            return jnp.copy(x)
-        # A constant has no sharding for the partitioner to propagate; a function of x
-        # has. It must be zero for NaN as well.
-        return stored(jnp.isnan(x).astype(wide_dtype(x.dtype)) * 0)
+        return stored(wide_zeros(x)) if is_inexact(x) else jnp.copy(x)
 
     hyperparams = settings.hyperparams()
     state = AutoDropState(
@@ -142,15 +128,7 @@ def init_state(
         average=jax.tree.map(zeros, params) if settings.averaging else None,
         hyperparams=hyperparams,
     )
-    on_mesh = [x for x in leaves if is_inexact(x) and on_a_mesh(x)]
-    if on_mesh:
-        reference = min(on_mesh, key=lambda x: x.size)
-        trees = {"anchor": None, "previous_step": None, "average": None}
-        scalars = jax.tree.map(
-            functools.partial(on_mesh_of, reference), state._replace(**trees)
-        )
-        state = scalars._replace(**{name: getattr(state, name) for name in trees})
-    return state
+    return scalars_on_mesh_of(params, state, ("anchor", "previous_step", "average"))
 
 
 def adopt_settings(

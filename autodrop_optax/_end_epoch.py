@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import optax
 
-from autodrop_optax._algorithm import finish_epoch
+from autodrop_optax._algorithm import AutoDropState, finish_epoch
 from autodrop_optax._states import find_states, is_state
 from autodrop_optax._trees import merge_covered, select_covered
 
@@ -17,8 +17,9 @@ def end_epoch(
 
     For :func:`autodrop` without ``steps_per_epoch``. It acts on every such state in
     ``opt_state`` (one for each group under ``optax.partition``), each on the
-    parameters it covers, and runs under ``jax.jit`` and ``lax.scan``;
-    ``jax.jit(end_epoch, donate_argnums=(0, 1))`` works in place.
+    parameters it covers, and leaves those of :func:`windowed_autodrop` alone. It runs
+    under ``jax.jit`` and ``lax.scan``; ``jax.jit(end_epoch, donate_argnums=(0, 1))``
+    works in place.
 
     Args:
       params: the parameters at the end of the epoch.
@@ -29,9 +30,10 @@ def end_epoch(
       unchanged, and the new state.
 
     Raises:
-      ValueError: ``opt_state`` has no state of AutoDrop, one that counts for itself,
-        two that cover the same parameters, one that scales the jumps of another
-        optimizer, or one made for other parameters.
+      ValueError: ``opt_state`` has no state of AutoDrop, only such as know no epochs
+        (of :func:`windowed_autodrop`), one that counts for itself, two that cover the
+        same parameters, one that scales the jumps of another optimizer, or one made for
+        other parameters.
       TypeError: ``params`` are ``optax.LookaheadParams``.
     """
     if isinstance(params, optax.LookaheadParams):
@@ -40,17 +42,23 @@ def end_epoch(
             " by different rules. Put with_autodrop(..., averaging=False) inside of"
             " optax.lookahead, as its fast optimizer."
         )
-    for _, state in find_states(opt_state):
-        if state.step is not None:
-            raise ValueError(
-                "end_epoch on a state that counts its epochs itself would end each of"
-                " them twice. Leave end_epoch out, or build the optimizer with"
-                " autodrop(...) without steps_per_epoch."
-            )
+    found = [state for _, state in find_states(opt_state)]
+    states = [state for state in found if isinstance(state, AutoDropState)]
+    if not states:
+        raise ValueError(
+            "end_epoch on a state of windowed_autodrop, which knows no epochs: it"
+            " counts its windows itself, in update. Leave end_epoch out."
+        )
+    if any(state.step is not None for state in states):
+        raise ValueError(
+            "end_epoch on a state that counts its epochs itself would end each of"
+            " them twice. Leave end_epoch out, or build the optimizer with"
+            " autodrop(...) without steps_per_epoch."
+        )
 
     def end(node: Any) -> Any:
         nonlocal params
-        if not is_state(node):
+        if not isinstance(node, AutoDropState):
             return node
         state, covered = _finish_epoch_jit(node, select_covered(node.anchor, params))
         params = merge_covered(covered, params)

@@ -1,11 +1,16 @@
 """Where arrays of the state live: in which dtype, which memory and on which mesh."""
 
+import functools
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from autodrop_optax._trees import round_to
+from autodrop_optax._trees import inexact_leaves, round_to
+
+State = TypeVar("State", bound=Any)
 
 _HOST, _DEVICE = jax.memory.Space.Host, jax.memory.Space.Device
 
@@ -29,24 +34,45 @@ def to_host(x: jax.Array) -> jax.Array:
     return jax.device_put(x, _HOST)
 
 
+def scalars_on_mesh_of(
+    params: optax.Params, state: State, trees: Sequence[str]
+) -> State:
+    """Returns a new state whose scalars lie on the mesh of the parameters, if any.
+
+    Args:
+      params: the parameters.
+      state: a NamedTuple.
+      trees: its fields that are no scalars, but trees like the parameters.
+    """
+    inexact = [x for x in inexact_leaves(params) if not _mesh(x).empty]
+    if not inexact:
+        return state
+    reference = min(inexact, key=lambda x: x.size)
+    scalars = jax.tree.map(
+        functools.partial(on_mesh_of, reference),
+        state._replace(**dict.fromkeys(trees)),
+    )
+    return scalars._replace(**{name: getattr(state, name) for name in trees})
+
+
 def on_mesh_of(reference: jax.Array, x: jax.Array) -> jax.Array:
     """Returns the scalar ``x`` on the mesh of ``reference``.
 
     An operation on both would put its result there. A scalar of the state must be
     there from the start, or its type would change with the first update.
     """
-    if jax.typeof(reference).sharding.mesh == jax.typeof(x).sharding.mesh:
+    if _mesh(reference) == _mesh(x):
         return x
     if reference.ndim:
         reference = jnp.sum(jnp.zeros_like(reference))
     return jnp.where(reference == reference, x, x)
 
 
-def on_a_mesh(x: jax.Array) -> bool:
-    """Whether the type of ``x`` tells of several devices."""
-    return not jax.typeof(x).sharding.mesh.empty
-
-
 def is_on_host(x: jax.Array) -> bool:
     """Whether ``x`` is kept in the host's memory."""
     return jax.typeof(x).memory_space == _HOST
+
+
+def _mesh(x: jax.Array) -> jax.sharding.AbstractMesh:
+    """The mesh that the type of ``x`` tells of; empty if it tells of none."""
+    return jax.typeof(x).sharding.mesh

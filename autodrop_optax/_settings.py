@@ -140,7 +140,7 @@ def _check_scalar(name: str, value: jax.Array) -> None:
         )
 
 
-def _check_number(settings: Settings, name: str, allowed: str, valid, hint="") -> None:
+def _check_number(settings: object, name: str, allowed: str, valid, hint="") -> None:
     value = getattr(settings, name)
     if isinstance(value, jax.Array):
         _check_scalar(name, value)

@@ -1,6 +1,6 @@
 """Where the states of AutoDrop are in the state of an optimizer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -8,6 +8,9 @@ import optax
 
 from autodrop_optax._algorithm import AutoDropState
 from autodrop_optax._trees import is_inexact
+from autodrop_optax._windowed_algorithm import WindowedAutoDropState
+
+State = AutoDropState | WindowedAutoDropState
 
 # What an optimizer whose updates are jumps to a point keeps in its state.
 JUMPER_STATES = (
@@ -18,20 +21,23 @@ JUMPER_STATES = (
 
 
 def is_state(node: Any) -> bool:
-    """Whether ``node`` is the state of an AutoDrop."""
-    return isinstance(node, AutoDropState)
+    """Whether ``node`` is the state of an AutoDrop, of epochs or of windows."""
+    return isinstance(node, State)
 
 
 def _is_plain_state(node: Any) -> bool:
-    return isinstance(node, Mapping) and set(AutoDropState._fields) <= set(node)
+    return isinstance(node, Mapping) and any(
+        set(kind._fields) <= set(node)
+        for kind in (AutoDropState, WindowedAutoDropState)
+    )
 
 
-def find_states(opt_state: optax.OptState) -> list[tuple[Any, AutoDropState]]:
+def find_states(opt_state: optax.OptState) -> list[tuple[Any, State]]:
     """Returns every state of AutoDrop with its path.
 
     Raises:
-      ValueError: there is none; two cover the same parameters; or one scales the jumps
-        of another optimizer over the same parameters.
+      ValueError: there is none; two of a kind cover the same parameters; or one scales
+        the jumps of another optimizer over the same parameters.
     """
     leaves = jax.tree.leaves_with_path(opt_state, is_leaf=is_state)
     found = [(path, node) for path, node in leaves if is_state(node)]
@@ -46,23 +52,29 @@ def find_states(opt_state: optax.OptState) -> list[tuple[Any, AutoDropState]]:
             )
         raise ValueError(
             "opt_state holds no state of AutoDrop. It must come from an optimizer built"
-            " with autodrop(...) or with_autodrop(...); got"
+            " with autodrop(...), with_autodrop(...) or windowed_autodrop(...); got"
             f" {jax.tree.structure(opt_state)}."
         )
-    _check_one_per_parameter([state for _, state in found])
+    for kind in (AutoDropState, WindowedAutoDropState):
+        _check_one_per_parameter([s for _, s in found if isinstance(s, kind)])
     _check_no_jump_is_scaled(opt_state, found)
     return found
 
 
-def _covered(tree: optax.Params | None) -> set[Any]:
+def _paths(tree: optax.Params | None) -> set[Any]:
     """The paths of the leaves that a tree like the parameters covers."""
     return {path for path, x in jax.tree.leaves_with_path(tree) if is_inexact(x)}
 
 
-def _check_one_per_parameter(states: list[AutoDropState]) -> None:
+def _covered(state: State) -> set[Any]:
+    of_epochs = isinstance(state, AutoDropState)
+    return _paths(state.anchor if of_epochs else state.running_mean)
+
+
+def _check_one_per_parameter(states: Sequence[State]) -> None:
     taken = set()
     for state in states:
-        covered = _covered(state.anchor)
+        covered = _covered(state)
         for path in covered & taken:
             raise ValueError(
                 "Two states of AutoDrop cover the parameters at"
@@ -80,14 +92,14 @@ def _check_no_jump_is_scaled(opt_state: optax.OptState, found) -> None:
         # The trees by which to know whose jumps these are. Lookahead keeps none: its
         # parameters have a type of their own, which `init` refuses.
         if isinstance(node, optax.contrib.ScheduleFreeState):
-            jumped = _covered(node.z)
+            jumped = _paths(node.z)
         elif isinstance(node, optax.contrib.SAMState):
-            jumped = _covered(node.cache)
+            jumped = _paths(node.cache)
         else:
             continue
         for state_path, state in found:
             inside = state_path[: len(path)] == path
-            if not inside and jumped & _covered(state.anchor):
+            if not inside and jumped & _covered(state):
                 raise ValueError(
                     f"AutoDrop stands beside a {type(node).__name__}, whose updates are"
                     " jumps to a point: scaled, they miss it. Put"

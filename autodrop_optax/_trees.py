@@ -58,6 +58,37 @@ def step_between(x: jax.Array, y: jax.Array) -> jax.Array:
     return widen(round_to(x, y.dtype)) - widen(y)
 
 
+def wide_zeros(x: jax.Array) -> jax.Array:
+    """Zeros in 32 bits or more with the sharding of ``x``, under ``jit`` too.
+
+    What has no direction is copied, to fill its place.
+    """
+    if not is_inexact(x):
+        return jnp.copy(x)
+    # A constant has no sharding for the partitioner to propagate; a function of x has.
+    # It must be zero for NaN as well.
+    return jnp.isnan(x).astype(wide_dtype(x.dtype)) * 0
+
+
+def check_measurable(params: optax.Params) -> None:
+    """Raises a ValueError unless the direction of ``params`` can be measured."""
+    if isinstance(params, optax.LookaheadParams):
+        raise ValueError(
+            "AutoDrop got optax.LookaheadParams, so it stands around optax.lookahead,"
+            " whose updates are jumps to a point: scaled, they would miss it. Put it"
+            " inside: with_autodrop(base, ..., averaging=False) as its fast optimizer,"
+            " or a chain with windowed_autodrop."
+        )
+    leaves = jax.tree.leaves(params)
+    if leaves and not any(map(is_inexact, leaves)):
+        dtypes = sorted({str(jnp.result_type(x)) for x in leaves})
+        raise ValueError(
+            "params hold nothing whose direction could be measured: every leaf is of"
+            f" dtype {', '.join(dtypes)}. AutoDrop needs floating point or complex"
+            " parameters."
+        )
+
+
 def check_match(a: optax.Params, b: optax.Params, a_name: str, b_name: str) -> None:
     """Raises a ValueError that names the first place in which two pytrees differ.
 

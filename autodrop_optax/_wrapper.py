@@ -31,6 +31,7 @@ from autodrop_optax._trees import (
     step_between,
 )
 from autodrop_optax._updates import counted_steps, require_params, scale_updates
+from autodrop_optax._windowed_algorithm import WindowedAutoDropState
 
 
 def with_autodrop(
@@ -83,8 +84,8 @@ def with_autodrop(
       optimizer's state and an :class:`AutoDropState`; ``update`` needs ``params``.
 
     Raises:
-      ValueError: as :func:`autodrop`; or ``optimizer`` is no transformation, or one
-        that jumps (found in ``init``).
+      ValueError: as :func:`autodrop`; or ``optimizer`` is no transformation; or, found
+        in ``init``, one that jumps or holds :func:`windowed_autodrop`.
 
     Example:
       >>> import optax
@@ -206,8 +207,14 @@ def _took_step(before: optax.OptState, after: optax.OptState) -> jax.Array:
 
 def _check_wrappable(inner_state: optax.OptState) -> None:
     jumpers = (AutoDropState, *JUMPER_STATES)
-    nodes = jax.tree.leaves(inner_state, is_leaf=lambda x: isinstance(x, jumpers))
+    kinds = (*jumpers, WindowedAutoDropState)
+    nodes = jax.tree.leaves(inner_state, is_leaf=lambda x: isinstance(x, kinds))
     for node in nodes:
+        if isinstance(node, WindowedAutoDropState):
+            raise ValueError(
+                "with_autodrop around windowed_autodrop: each would drop the rate on"
+                " its own. Keep one of the two."
+            )
         if isinstance(node, jumpers):
             raise ValueError(
                 f"with_autodrop around an optimizer with a {type(node).__name__}, whose"

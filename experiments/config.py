@@ -32,6 +32,50 @@ class AutoDropOptions:
 
 
 @dataclass(frozen=True)
+class WindowedAutoDropOptions:
+    """Arguments of `autodrop_optax.windowed_autodrop`; the defaults are the paper's."""
+
+    window_steps: int | None = 64
+    """Steps per window; None: a 1200th of the run's steps, as in the paper's runs."""
+    drop_factor: float = 0.95
+    """What a drop multiplies the rate by."""
+    buffer_size: int = 10
+    """Angles that are smoothed, and that must come between drops."""
+    threshold: float = 0.1
+    """Degrees per window: a smaller rise of the smoothed angle is saturation."""
+    min_learning_rate: float = 1e-4
+    """Drops take the rate no lower."""
+    smoothing: Literal["time", "value"] = "time"
+    """What the Gaussian lies over that smooths the angles."""
+    two_sided: bool = False
+    """Whether a fall of the smoothed angle is no saturation."""
+    sample_every: int = 1
+    """Steps from one sample of the parameters to the next."""
+
+
+@dataclass(frozen=True)
+class MatchedExponentialOptions:
+    """What windowed AutoDrop would do if it did not look: drops evenly spaced."""
+
+    drop_factor: float = 0.95
+    """What a drop multiplies the rate by."""
+    num_drops: int | None = None
+    """Spread evenly over the run; None: one every `windows_per_drop` windows."""
+    windows_per_drop: int = 13
+    """Windows between drops, without `num_drops`."""
+    window_steps: int | None = None
+    """Steps per window; None: a 1200th of the run's steps."""
+
+    def __post_init__(self):
+        if self.num_drops is not None and self.num_drops < 0:
+            raise UserError(f"num_drops must be 0 or more, got {self.num_drops}.")
+        for name in ("windows_per_drop", "window_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name} must be at least 1, got {value}.")
+
+
+@dataclass(frozen=True)
 class MultistepOptions:
     """The usual hand-made schedule."""
 
@@ -57,6 +101,14 @@ class RunConfig:
     """Settings of the schedule `autodrop`."""
     multistep: MultistepOptions = field(default_factory=MultistepOptions)
     """Settings of the schedule `multistep`."""
+    windowed_autodrop: WindowedAutoDropOptions = field(
+        default_factory=WindowedAutoDropOptions
+    )
+    """Settings of the schedule `windowed_autodrop`."""
+    matched_exponential: MatchedExponentialOptions = field(
+        default_factory=MatchedExponentialOptions
+    )
+    """Settings of the schedule `matched_exponential`."""
 
     def __post_init__(self):
         if self.epochs < 1:

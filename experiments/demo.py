@@ -27,7 +27,8 @@ def demo(
 ) -> None:
     """Trains with AutoDrop and with the multi-step schedule, then compares them.
 
-    What is finished in the folder is taken as it is, what was begun goes on.
+    What is finished in the folder is taken as it is, what was begun goes on. For the
+    other schedules, windowed AutoDrop among them, see `list` and `train`.
 
     Args:
       workload: what to train; by default Fashion-MNIST's, or the digits' where

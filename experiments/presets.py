@@ -6,7 +6,11 @@
 import textwrap
 from dataclasses import dataclass, fields
 
-from experiments.config import AutoDropOptions, RunConfig
+from experiments.config import (
+    AutoDropOptions,
+    RunConfig,
+    WindowedAutoDropOptions,
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,48 @@ PRESETS: dict[str, Preset] = {
             " after 23 to 25."
         ),
         time="Fashion-MNIST 40 s, digits 10 s, on two CPU cores.",
+    ),
+    "windowed_autodrop": Preset(
+        config=RunConfig(
+            schedule="windowed_autodrop",
+            windowed_autodrop=WindowedAutoDropOptions(window_steps=None),
+        ),
+        what="The UAI paper's method, its windows scaled to the length of the run.",
+        why=(
+            "It drops about every 12 windows whatever happens, so that the number of"
+            " windows sets the final rate. The rule, fixed before the first run: 1200"
+            " windows, as in the paper's runs on CIFAR; 23 steps each on Fashion-MNIST,"
+            " 2 on the digits."
+        ),
+        expected="To be measured.",
+        time="As above.",
+    ),
+    "windowed_autodrop_64": Preset(
+        config=RunConfig(schedule="windowed_autodrop"),
+        what="The UAI paper's method with its windows of 64 steps.",
+        why=(
+            "They are for longer runs: 70 to 105 drops, one every 12 to 14 windows, are"
+            " some 70000 steps. Here there are 28080, or 2520."
+        ),
+        expected="To be measured.",
+        time="As above.",
+    ),
+    "exponential": Preset(
+        config=RunConfig(schedule="matched_exponential"),
+        what="The rate times 0.95 every 13 windows of which a run has 1200.",
+        why=(
+            "What windowed AutoDrop would be if it did not look: the spacing of the"
+            " drops in the paper's figures, fixed in advance."
+        ),
+        expected="To be measured.",
+        time="As above.",
+    ),
+    "linear_decay": Preset(
+        config=RunConfig(schedule="linear_decay"),
+        what="The rate linearly to zero over the run.",
+        why="The schedule to beat where the length of the run is known.",
+        expected="To be measured.",
+        time="As above.",
     ),
     "multistep": Preset(
         config=RunConfig(schedule="multistep"),

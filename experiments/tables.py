@@ -35,7 +35,7 @@ def runs_table(results: Iterable[Result]) -> str:
             str(seed),
             f"{summary.final_error:.2f} %",
             f"{summary.best_error:.2f} %",
-            " ".join(map(str, summary.drop_epochs)) or "none",
+            _epochs(summary.drop_epochs),
             f"{summary.seconds_per_epoch:.2f}",
         )
         for _, schedule, seed, summary in results
@@ -50,14 +50,14 @@ def seeds_table(results: Iterable[Result]) -> str:
     for (workload, schedule), group in groupby(results, key=lambda r: r[:2]):
         summaries = [result.summary for result in group]
         errors = [summary.final_error for summary in summaries]
-        drops = [" ".join(map(str, summary.drop_epochs)) for summary in summaries]
+        drops = [_epochs(summary.drop_epochs) for summary in summaries]
         lines.append(
             (
                 workload,
                 schedule,
                 str(len(errors)),
                 f"{statistics.mean(errors):.2f} ± {_sd(errors)} %",
-                " | ".join(drop or "none" for drop in drops),
+                " | ".join(drops),
             )
         )
     return _aligned(header, lines)
@@ -83,6 +83,13 @@ def write_csv(path: Path, results: Iterable[Result]) -> None:
                     f"{summary.seconds_per_epoch:.3f}",
                 )
             )
+
+
+def _epochs(epochs: Sequence[int]) -> str:
+    """The epochs, or how many where they are too many to read."""
+    if len(epochs) > 12:
+        return f"{len(epochs)} of them"
+    return " ".join(map(str, epochs)) or "none"
 
 
 def _sd(values: Sequence[float]) -> str:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from autodrop_optax import autodrop_metrics, end_epoch
+from autodrop_optax import end_epoch
 from experiments.checkpoints import Checkpoints
 from experiments.config import RunConfig
 from experiments.data.dataset import Dataset
@@ -81,7 +81,7 @@ def train(
       ``learning_rate`` is that of its first step; ``train_loss`` is the mean over its
       steps; ``test_loss`` and ``test_error``, in percent, are of the parameters after
       it; ``seconds`` is the time since the row before, checkpoint included; the others
-      are those of :func:`autodrop_metrics`.
+      are those of :func:`autodrop_metrics` or what the schedule puts in their place.
 
     Raises:
       UserError: the run in ``folder`` must not be overwritten or resumed; the devices
@@ -227,7 +227,7 @@ def make_epoch(
             devices=devices,
         )
         metrics = {
-            **autodrop_metrics(opt_state),
+            **schedule.metrics(opt_state),
             "learning_rate": rate,
             "train_loss": losses.mean(),
             "test_loss": test_loss,

@@ -12,17 +12,13 @@ import jax.numpy as jnp
 import pytest
 
 from autodrop_optax._angle import measure_turn
-from experiments import benchmark as benchmark_module
-from experiments.benchmark import (
-    BenchmarkConfig,
-    Row,
-    benchmark,
-    check_accuracy,
-    compare,
-    demo_rows,
-    main,
-    turning_leaves,
-)
+from experiments.benchmark import angle, command
+from experiments.benchmark.angle import check_accuracy
+from experiments.benchmark.command import benchmark, main
+from experiments.benchmark.config import BenchmarkConfig
+from experiments.benchmark.demo import demo_rows
+from experiments.benchmark.inputs import turning_leaves
+from experiments.benchmark.timing import Row, compare
 from experiments.errors import UserError
 
 LIMITS = {
@@ -30,6 +26,10 @@ LIMITS = {
     "step, 100 M: sgd, link / sgd": 1.10,
     "training, one scan: with_autodrop / without": 1.08,
     "training, step calls: with_autodrop / without": 1.08,
+    "training, one scan: windowed_autodrop, every step / without": 1.25,
+    "training, step calls: windowed_autodrop, every step / without": 1.25,
+    "training, one scan: windowed_autodrop, every 8th / without": 1.05,
+    "training, step calls: windowed_autodrop, every 8th / without": 1.05,
     "angle, 100 M in 1, 90 degrees / read three trees": 1.3,
     "angle, 100 M in 200, 90 degrees / read three trees": 1.3,
     "angle, largest error / 1e-3 degrees": 1.0,
@@ -40,6 +40,7 @@ LIMITS = {
     "copies, averaging=True: with_autodrop, state": 3.0,
     "copies, averaging=False: link, state": 2.0,
     "copies, averaging=False: with_autodrop, state": 2.0,
+    "copies: windowed_autodrop, state": 3.0,
 }
 
 
@@ -122,7 +123,7 @@ def test_a_wrong_kernel_fails_loudly(kernel):
 
 
 def test_a_wrong_kernel_stops_the_benchmark(monkeypatch, one_device, tmp_path):
-    monkeypatch.setattr(benchmark_module, "measure_turn", too_large)
+    monkeypatch.setattr(angle, "measure_turn", too_large)
     with pytest.raises(ArithmeticError):
         benchmark(BenchmarkConfig(("angle",), repeats=1, size=1e-5, out=tmp_path))
     assert not list(tmp_path.iterdir())
@@ -147,7 +148,7 @@ def test_only_check_fails_over_a_limit(
     monkeypatch, one_device, tmp_path, ratio, check, fails
 ):
     rows = {"link": lambda config: [Row("x", ratio, limit=1.1)]}
-    monkeypatch.setattr(benchmark_module, "ROWS", rows)
+    monkeypatch.setattr(command, "ROWS", rows)
     arguments = ["--rows", "link", "--out", str(tmp_path), *["--check"] * check]
     if fails:
         with pytest.raises(SystemExit) as caught:

@@ -55,7 +55,7 @@ def flat(tree) -> np.ndarray:
     )
 
 
-def _unflatten(vector, tree):
+def unflatten(vector, tree):
     leaves, treedef = jax.tree.flatten(tree)
     parts = jnp.split(vector, np.cumsum([x.size for x in leaves])[:-1])
     return treedef.unflatten(
@@ -108,7 +108,7 @@ def run_library(problem: Problem, options: dict, way: str, momentum=0.9):
     def step(carry, c):
         params, state = carry
         x = jnp.concatenate([jnp.ravel(p) for p in jax.tree.leaves(params)])
-        gradients = _unflatten(curvature * (x - c), params)
+        gradients = unflatten(curvature * (x - c), params)
         updates, state = optimizer.update(gradients, state, params)
         return (optax.apply_updates(params, updates), state), None
 

@@ -1,6 +1,6 @@
-"""Algorithm 1 of AutoDrop in NumPy float64, in the paper's names.
+"""Both methods called AutoDrop in NumPy float64, in the papers' names.
 
-Slow and plain on purpose: the tests hold the library against it.
+Slow and plain on purpose: the tests hold the library against them.
 """
 
 import numpy as np
@@ -64,3 +64,75 @@ class Algorithm1:
                 self.dropping, self.k, self.drops = False, 0, self.drops + 1
         self.y = before if self.anchor == "before_averaging" else x
         return x
+
+
+class Windowed:
+    """The method of windows of iterations, cut open where a step of training stands.
+
+    ``between`` and ``across_phases`` are the readings that the library did not take.
+    """
+
+    def __init__(self, alpha_0, *, k=64, rho=0.95, m=10, theta=0.1, alpha_min=1e-4,
+                 smoothing="time", two_sided=False, sample_every=1,
+                 between="differences", across_phases=False):  # fmt: skip
+        self.alpha, self.rho, self.alpha_min = alpha_0, rho, alpha_min
+        self.k, self.m, self.theta = k, m, theta
+        self.smoothing, self.two_sided = smoothing, two_sided
+        self.sample_every = sample_every
+        self.between, self.across_phases = between, across_phases
+        self.t, self.samples, self.buffer = 0, [], []
+        self.means = []  # the last three that were finite
+        self.c, self.w, self.change = np.nan, np.nan, np.nan
+        self.windows, self.drop_windows, self.margin = 0, [], np.inf
+
+    def see(self, x: np.ndarray) -> float:
+        """Takes the parameters before a step; returns the rate of that step."""
+        self.t += 1
+        if self.t % self.sample_every == 0:
+            self.samples.append(x)
+        if self.t == self.k:
+            self.end_window(np.mean(self.samples, axis=0))
+            self.t, self.samples = 0, []
+        return self.alpha
+
+    def end_window(self, y: np.ndarray):
+        self.windows += 1
+        self.w = self.change = np.nan
+        if not np.all(np.isfinite(y)):
+            return
+        self.means = [*self.means, y][-3:]
+        if self.between == "means" and len(self.means) >= 2:
+            self.w = angle(self.means[-1], self.means[-2])
+        if self.between == "differences" and len(self.means) == 3:
+            a, b, c = self.means
+            self.w = angle(c - b, b - a)
+        if np.isnan(self.w):
+            return
+        self.buffer.append(self.w)
+        if len(self.buffer) >= self.m:
+            c = smooth(np.array(self.buffer), self.smoothing)
+            self.change, self.c = c - self.c, c
+            self.buffer.pop(0)
+            size = abs(self.change) if self.two_sided else self.change
+            if np.isfinite(size):
+                self.margin = min(self.margin, abs(size - self.theta))
+            if size < self.theta:
+                lower = max(self.alpha_min, self.rho * self.alpha)
+                self.alpha = min(self.alpha, lower)
+                self.drop_windows.append(self.windows)
+                self.buffer = []
+                if not self.across_phases:
+                    self.c = np.nan
+
+
+def smooth(b: np.ndarray, smoothing: str) -> float:
+    """The newest of the angles, under a Gaussian in time or on values."""
+    m, newest = len(b), b[-1]
+    sigma = min(np.sqrt(np.mean((b - b.mean()) ** 2)), m / 2)
+    weights = []
+    for j in range(m):
+        d = m - 1 - j if smoothing == "time" else b[j] - newest
+        # The newest weighs 1 at any width; at width 0 all others nothing.
+        at_zero = 1.0 if d == 0 else 0.0
+        weights.append(np.exp(-((d / sigma) ** 2) / 2) if sigma else at_zero)
+    return float(np.dot(weights, b) / np.sum(weights))

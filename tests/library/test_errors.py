@@ -13,6 +13,7 @@ from autodrop_optax import (
     autodrop,
     autodrop_metrics,
     end_epoch,
+    windowed_autodrop,
     with_autodrop,
 )
 
@@ -50,6 +51,35 @@ def test_out_of_range(name, value, allowed):
         with_autodrop(optax.sgd(0.1), steps_per_epoch=2, **keywords)
 
 
+SHARED = {"learning_rate", "drop_factor", "min_learning_rate", "threshold"}
+OUT_OF_RANGE_OF_WINDOWS = [case for case in OUT_OF_RANGE if case[0] in SHARED] + [
+    ("threshold", None, "0 degrees per window or more"),
+    ("window_steps", 0, "an integer of at least 1"),
+    ("window_steps", 6.4, "an integer of at least 1"),
+    ("sample_every", 0, "an integer of at least 1"),
+    ("buffer_size", 0, "an integer of at least 1"),
+    ("buffer_size", True, "an integer of at least 1"),
+    ("smoothing", "times", "'time' or 'value'"),
+    ("two_sided", 1, "True or False"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "allowed"), OUT_OF_RANGE_OF_WINDOWS)
+def test_out_of_range_of_windows(name, value, allowed):
+    if name == "threshold":
+        allowed = "0 degrees per window or more"
+    pattern = f"{name} must be {re.escape(allowed)}.*got {re.escape(repr(value))}"
+    with pytest.raises(ValueError, match=pattern):
+        windowed_autodrop(**{"learning_rate": 0.1} | {name: value})
+
+
+def test_samples_that_do_not_fill_a_window():
+    with pytest.raises(
+        ValueError, match=r"window_steps=64 is no multiple of.*=10.*windows end with"
+    ):
+        windowed_autodrop(0.1, sample_every=10)
+
+
 @pytest.mark.parametrize("value", [0, -3, 1.5, True, "7", 2**31])
 def test_steps_per_epoch(value):
     pattern = f"steps_per_epoch must be an integer of at least 1.*got {value!r}"
@@ -59,11 +89,20 @@ def test_steps_per_epoch(value):
         with_autodrop(optax.sgd(0.1), 0.1, value)
 
 
-@pytest.mark.parametrize("name", ["learning_rate", "threshold", "drop_delay"])
-def test_several_values_at_once(name):
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (autodrop, "learning_rate"),
+        (autodrop, "threshold"),
+        (autodrop, "drop_delay"),
+        (windowed_autodrop, "threshold"),
+        (windowed_autodrop, "window_steps"),
+    ],
+)
+def test_several_values_at_once(make, name):
     keywords = {"learning_rate": 0.1} | {name: jnp.array([1, 2])}
     with pytest.raises(ValueError, match=rf"{name} must be a scalar.*\(2,\).*vmap"):
-        autodrop(**keywords)
+        make(**keywords)
 
 
 def test_threshold_above_its_cap():
@@ -76,11 +115,13 @@ def test_threshold_none_is_reserved():
         autodrop(0.1, threshold=None)
 
 
-def test_a_schedule_as_learning_rate():
+@pytest.mark.parametrize("make", [autodrop, windowed_autodrop])
+def test_a_schedule_as_learning_rate(make):
     with pytest.raises(
-        ValueError, match=r"(?s)schedule.*Put the schedule in the chain"
+        ValueError,
+        match=rf"(?s)schedule.*Put the schedule in the chain.* {make.__name__}\(peak",
     ):
-        autodrop(optax.cosine_decay_schedule(0.1, 100))
+        make(optax.cosine_decay_schedule(0.1, 100))
 
 
 def test_averaging_on_a_counting_link():
@@ -99,9 +140,12 @@ def test_tracers_and_arrays_pass():
     autodrop(np.float32(0.1), drop_delay=np.int64(3), window=np.int32(2))
 
 
-def test_a_traced_window_says_to_make_it_static():
-    optimizer = optax.inject_hyperparams(autodrop)(0.1)
-    with pytest.raises(ValueError, match=r"window.*static_args"):
+@pytest.mark.parametrize(
+    ("make", "name"), [(autodrop, "window"), (windowed_autodrop, "buffer_size")]
+)
+def test_a_traced_shape_says_to_make_it_static(make, name):
+    optimizer = optax.inject_hyperparams(make)(0.1)
+    with pytest.raises(ValueError, match=rf"{name}.*static_args"):
         jax.jit(optimizer.init)(jnp.ones(2))
 
 
@@ -112,11 +156,11 @@ def test_parameters_are_needed():
         ValueError, match=r"params=None.*update\(updates, state, params\)"
     ):
         link.update(params, link.init(params))
-    wrapped = with_autodrop(optax.sgd(0.1), 0.1, 3)
-    with pytest.raises(
-        ValueError, match=r"params=None.*update\(updates, state, params\)"
-    ):
-        wrapped.update(params, wrapped.init(params))
+    for optimizer in (with_autodrop(optax.sgd(0.1), 0.1, 3), windowed_autodrop(0.1)):
+        with pytest.raises(
+            ValueError, match=r"params=None.*update\(updates, state, params\)"
+        ):
+            optimizer.update(params, optimizer.init(params))
 
 
 def test_a_link_with_explicit_epochs_needs_no_parameters():
@@ -148,6 +192,32 @@ def test_end_epoch_on_a_counting_state(optimizer):
             call(params, state)
 
 
+def test_end_epoch_on_windows():
+    params = jnp.ones(2)
+    state = optax.chain(windowed_autodrop(0.1), optax.sgd(0.1)).init(params)
+    for call in (end_epoch, jax.jit(end_epoch)):
+        with pytest.raises(ValueError, match=r"windowed_autodrop.*Leave end_epoch out"):
+            call(params, state)
+
+
+def test_with_autodrop_around_windows():
+    optimizer = optax.chain(optax.sgd(0.1), windowed_autodrop(0.1))
+    with pytest.raises(ValueError, match=r"around windowed_autodrop.*one of the two"):
+        with_autodrop(optimizer, 0.1, 3).init(jnp.ones(2))
+
+
+def test_windows_over_lookahead():
+    optimizer = optax.chain(
+        optax.lookahead(optax.sgd(0.1), 5, 0.5), windowed_autodrop(0.1)
+    )
+    with pytest.raises(ValueError, match=r"LookaheadParams.*inside of optax.lookahead"):
+        optimizer.init(optax.LookaheadParams.init_synced(jnp.ones(2)))
+    inside = optax.lookahead(
+        optax.chain(optax.sgd(0.1), windowed_autodrop(0.1)), 5, 0.5
+    )
+    inside.init(optax.LookaheadParams.init_synced(jnp.ones(2)))
+
+
 def test_lookahead_params():
     params = optax.LookaheadParams.init_synced(jnp.ones(2))
     with pytest.raises(TypeError, match=r"LookaheadParams.*inside"):
@@ -173,6 +243,7 @@ def test_other_parameters_than_at_init():
     for optimizer in (
         with_autodrop(optax.identity(), 0.1, 3),
         autodrop(0.1, steps_per_epoch=3, averaging=False),
+        windowed_autodrop(0.1),
     ):
         state = optimizer.init(params)
         with pytest.raises(ValueError, match="given to init differ in shape"):
@@ -209,6 +280,11 @@ def test_dtypes_that_differ_are_named():
             autodrop(0.1, averaging=False, steps_per_epoch=2),
             "steps_per_epoch given is True here, but was False",
         ),
+        (
+            windowed_autodrop(0.1),
+            windowed_autodrop(0.1, buffer_size=5),
+            "buffer_size is 5 here, but was 10",
+        ),
     ],
 )
 def test_a_state_made_by_another_transformation(made, used, message):
@@ -242,6 +318,7 @@ def test_an_optimizer_that_is_none(optimizer):
 
 
 def test_parameters_without_a_direction():
-    with pytest.raises(ValueError, match=r"every leaf is of dtype bool, int32"):
-        autodrop(0.1).init({"i": jnp.arange(3), "b": jnp.array([True])})
-    autodrop(0.1).init({})  # a frozen group, or a placeholder
+    for link in (autodrop(0.1), windowed_autodrop(0.1)):
+        with pytest.raises(ValueError, match=r"every leaf is of dtype bool, int32"):
+            link.init({"i": jnp.arange(3), "b": jnp.array([True])})
+        link.init({})  # a frozen group, or a placeholder

@@ -5,7 +5,13 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from autodrop_optax import _angle, autodrop, end_epoch, with_autodrop
+from autodrop_optax import (
+    _angle,
+    autodrop,
+    end_epoch,
+    windowed_autodrop,
+    with_autodrop,
+)
 
 SIZE = 1_000_000
 SGD = optax.sgd(0.1, momentum=0.9)
@@ -39,6 +45,10 @@ def test_extra_copies_of_the_parameters(averaging, most):
     assert copies(wrapped, params) - base < most + 0.001
 
 
+def test_the_windows_take_three_copies():
+    assert copies(windowed_autodrop(0.1), {"w": jnp.ones(SIZE)}) < 3.001
+
+
 @pytest.mark.parametrize("leaves", [1, 20])
 @pytest.mark.parametrize("averaging", [True, False])
 def test_an_epoch_end_works_in_place(averaging, leaves):
@@ -63,6 +73,15 @@ def test_an_epoch_end_works_in_place(averaging, leaves):
         pytest.param(
             with_autodrop(SGD, 0.1, 5, averaging=False), 2.15, id="wrapper-no-averaging"
         ),
+        pytest.param(optax.chain(SGD, windowed_autodrop(0.1)), 0.15, id="windowed"),
+        pytest.param(
+            optax.chain(windowed_autodrop(0.1), SGD), 0.15, id="windowed-first"
+        ),
+        pytest.param(
+            optax.chain(SGD, windowed_autodrop(0.1, sample_every=8)),
+            0.15,
+            id="windowed-every-8th",
+        ),
     ],
 )
 def test_a_step_copies_no_state(optimizer, most):
@@ -78,3 +97,21 @@ def test_a_step_copies_no_state(optimizer, most):
     text = compiled(step, params, state, params).as_text()
     entry = text[text.index("ENTRY") :]
     assert f"f32[{SIZE}]{{0}} copy(" not in entry
+
+
+@pytest.mark.parametrize("leaves", [1, 20])
+@pytest.mark.parametrize("sample_every", [1, 8])
+def test_a_window_ends_in_place(sample_every, leaves):
+    optimizer = optax.chain(SGD, windowed_autodrop(0.1, sample_every=sample_every))
+    params = [jnp.ones(SIZE // leaves)] * leaves
+
+    def step(params, state, gradients):
+        updates, state = optimizer.update(gradients, state, params)
+        return optax.apply_updates(params, updates), state
+
+    program = compiled(step, params, optimizer.init(params), params)
+    memory = program.memory_analysis()
+    assert memory.temp_size_in_bytes < 0.15 * COPY
+    assert memory.alias_size_in_bytes >= 5 * COPY
+    # Neither in the step nor in the loop of zero or one turn that ends a window.
+    assert f"f32[{SIZE // leaves}]{{0}} copy(" not in program.as_text()

@@ -11,7 +11,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from reference import Algorithm1
 
-from autodrop_optax import autodrop, end_epoch, with_autodrop
+from autodrop_optax import autodrop, end_epoch, windowed_autodrop, with_autodrop
 
 SPECS = {
     "both": P("data", "model"),
@@ -205,3 +205,37 @@ def test_the_wrapper_gathers_nothing(mesh):
     text = update.lower(params, state, params).compile().as_text()
     assert not gathers(text)
     assert scalar_reductions_alone(text)
+
+
+def test_the_windows_inherit_the_sharding(mesh):
+    params = jax.device_put(leaves(0), shardings(mesh))
+    link = windowed_autodrop(0.1)
+    for state in (link.init(params), jax.jit(link.init)(params)):
+        for tree in (state.running_mean, state.previous_mean, state.previous_step):
+            for name, x in tree.items():
+                assert x.sharding.is_equivalent_to(params[name].sharding, x.ndim)
+
+
+@pytest.mark.parametrize("sample_every", [1, 2])
+def test_windows_gather_nothing_and_equal_one_device(mesh, sample_every):
+    link = windowed_autodrop(
+        0.1, window_steps=2, buffer_size=2, threshold=180.0, sample_every=sample_every
+    )
+    here = {name: jnp.asarray(x) for name, x in leaves(0).items()}
+    there = jax.device_put(leaves(0), shardings(mesh))
+    state, far_state = link.init(here), jax.jit(link.init)(there)
+    update, far_update = jax.jit(link.update), jax.jit(lambda *args: link.update(*args))
+    text = far_update.lower(there, far_state, there).compile().as_text()
+    assert not gathers(text)
+    assert scalar_reductions_alone(text)
+    for seed in range(1, 17):
+        step = leaves(seed)
+        here = jax.tree.map(jnp.add, here, step)
+        there = jax.tree.map(jnp.add, there, jax.device_put(step, shardings(mesh)))
+        _, state = update(here, state, here)
+        _, far_state = far_update(there, far_state, there)
+        np.testing.assert_allclose(far_state.angle, state.angle, atol=1e-3)
+    assert int(far_state.num_drops) == int(state.num_drops) == 2
+    for name, x in far_state.previous_step.items():
+        np.testing.assert_allclose(x, state.previous_step[name], rtol=1e-5, atol=1e-5)
+        assert x.sharding.is_equivalent_to(shardings(mesh)[name], x.ndim)

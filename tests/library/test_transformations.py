@@ -13,6 +13,7 @@ from autodrop_optax import (
     autodrop,
     autodrop_metrics,
     end_epoch,
+    windowed_autodrop,
     with_autodrop,
 )
 
@@ -41,7 +42,16 @@ def counting(**keywords):
     return optax.chain(optax.sgd(0.1), autodrop(0.1, steps_per_epoch=STEPS, **keywords))
 
 
-WAYS = {"link": link, "front": front, "wrapper": wrapper, "counting": counting}
+def windowed(**keywords):
+    """Saturated at every window: a drop every third, from the fifth on."""
+    del keywords  # those of the epochs' method
+    settings = {"window_steps": 2, "buffer_size": 2, "threshold": 180.0}
+    return optax.chain(optax.sgd(0.1, momentum=0.9), windowed_autodrop(0.1, **settings))
+
+
+OF_EPOCHS = {"link": link, "front": front, "wrapper": wrapper, "counting": counting}
+WAYS = OF_EPOCHS | {"windowed": windowed}
+ways_of_epochs = pytest.mark.parametrize("way", OF_EPOCHS.values(), ids=OF_EPOCHS)
 ways = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
 
 
@@ -111,7 +121,7 @@ def test_vmap_over_seeds(way):
         )
 
 
-@ways
+@ways_of_epochs
 def test_vmap_over_hyperparameters(way):
     def run(threshold, drop_factor, drop_delay):
         params = make_params()
@@ -155,6 +165,8 @@ def test_dtypes(way, dtype):
         chex.assert_trees_all_equal_dtypes(params, make_params(jnp.dtype(dtype)))
         metrics = autodrop_metrics(state)
         assert float(metrics["num_drops"]) >= 3
+        if way is windowed:
+            return  # for its state see test_windowed_transformations.py
         assert all(np.isfinite(float(m)) for m in metrics.values())
         (auto,) = [s for s in state if isinstance(s, AutoDropState)]
         wide = {"bfloat16": "float32", "float16": "float32"}.get(dtype, dtype)
@@ -205,7 +217,7 @@ def test_the_second_step_compiles_nothing(way):
     assert end._cache_size() == (1 if way in (link, front) else 0)
 
 
-@pytest.mark.parametrize("way", [wrapper, counting])
+@pytest.mark.parametrize("way", [wrapper, counting, windowed])
 def test_without_jit_only_the_first_step_compiles(way):
     optimizer = way(**EAGER)
     params = make_params()
@@ -276,7 +288,7 @@ def test_shapes_without_running(way):
         chex.assert_trees_all_equal_shapes_and_dtypes(after, shapes)
 
 
-@ways
+@ways_of_epochs
 def test_map_params_finds_every_tree_like_the_parameters(way):
     optimizer = way()
     state = optimizer.init(make_params())

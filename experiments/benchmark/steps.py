@@ -1,0 +1,159 @@
+"""Steps of training with AutoDrop over steps without."""
+
+import functools
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+from autodrop_optax import autodrop, windowed_autodrop, with_autodrop
+from experiments.benchmark.config import BenchmarkConfig
+from experiments.benchmark.inputs import Leaves, normal_leaves, synthetic_fashion_mnist
+from experiments.benchmark.timing import Row, Side, going_on, timed_row
+from experiments.data.dataset import Dataset
+from experiments.training import cross_entropy
+from experiments.workloads import WORKLOADS
+
+SGD = optax.sgd(0.1, momentum=0.9)
+NEVER = 10**9  # steps per epoch: no epoch ends while the clock runs
+
+
+def link_rows(config: BenchmarkConfig) -> Iterator[Row]:
+    """An optimizer's step alone: update and apply, in place, with given gradients."""
+    # No plateau may be found: scales that fall for ever end in denormal numbers.
+    plateau = optax.contrib.reduce_on_plateau(patience=NEVER)
+    others = {
+        "sgd, link": (optax.chain(SGD, autodrop(0.1)), 1.10),
+        "link, sgd": (optax.chain(autodrop(0.1), SGD), math.nan),
+        "with_autodrop(sgd)": (with_autodrop(SGD, 0.1, NEVER), math.nan),
+        "sgd, reduce_on_plateau": (optax.chain(SGD, plateau), math.nan),
+        "schedule_free": (optax.contrib.schedule_free_sgd(0.1), math.nan),
+    }
+    for millions in (10, 100):
+        gradients = normal_leaves(config.scaled(millions * 10**6), leaves=20, seed=0)
+        steps = 100 // millions  # short ones are timed in a row
+        for name, (optimizer, limit) in others.items():
+            yield timed_row(
+                f"step, {millions} M: {name} / sgd",
+                functools.partial(optimizer_side, SGD, [gradients], steps),
+                optimizer_side(optimizer, [gradients], steps),
+                config.repeats,
+                limit,
+            )
+
+
+def wrapper_rows(config: BenchmarkConfig) -> Iterator[Row]:
+    """The demo's training step with and without ``with_autodrop``, no epoch end."""
+    data = synthetic_fashion_mnist(config)
+    base = WORKLOADS["fashion_mnist_mlp"].optimizer(0.1)
+    wrapped = with_autodrop(base, 0.1, NEVER)
+    for how, scan in (("one scan", True), ("step calls", False)):
+        yield timed_row(
+            f"training, {how}: with_autodrop / without",
+            functools.partial(training_side, base, data, scan),
+            training_side(wrapped, data, scan),
+            config.repeats,
+            limit=1.08,
+        )
+
+
+def windowed_rows(config: BenchmarkConfig) -> Iterator[Row]:
+    """The demo's training step and an optimizer's alone, with windows of 64 steps."""
+    data = synthetic_fashion_mnist(config)
+    base = WORKLOADS["fashion_mnist_mlp"].optimizer(0.1)
+    # Others in each window: the angle of a straight line would take a second pass.
+    gradients = [normal_leaves(config.scaled(10**7), 20, seed) for seed in range(3)]
+    for sampled, sample_every, limit in (
+        ("every step", 1, 1.25),
+        ("every 8th", 8, 1.05),
+    ):
+        link = windowed_autodrop(0.1, sample_every=sample_every)
+        for how, scan in (("one scan", True), ("step calls", False)):
+            yield timed_row(
+                f"training, {how}: windowed_autodrop, {sampled} / without",
+                functools.partial(training_side, base, data, scan),
+                training_side(optax.chain(base, link), data, scan),
+                config.repeats,
+                limit,
+            )
+        # 64 steps at a time: each timing is a window and its end.
+        yield timed_row(
+            f"step, 10 M: sgd, windowed_autodrop, {sampled} / sgd",
+            functools.partial(optimizer_side, SGD, gradients, 64),
+            optimizer_side(optax.chain(SGD, link), gradients, 64),
+            config.repeats,
+        )
+
+
+def optimizer_side(
+    optimizer: optax.GradientTransformation, gradients: Sequence[Leaves], steps: int
+) -> Side:
+    """Steps of an optimizer, each a call; the gradients change from run to run."""
+    step = make_optimizer_step(optimizer)
+    turns = itertools.cycle(gradients)
+
+    def run(params, state):
+        given = next(turns)
+        for _ in range(steps):
+            params, state = step(params, state, given)
+        return params, state
+
+    params = [jnp.ones_like(g) for g in gradients[0]]
+    # Copied: what init returns as it got it could not be donated twice.
+    return going_on(run, params, jax.tree.map(jnp.copy, optimizer.init(params)))
+
+
+def make_optimizer_step(optimizer: optax.GradientTransformation):
+    """A jitted step that donates parameters and state."""
+    optimizer = optax.with_extra_args_support(optimizer)
+
+    def step(params, state, gradients):
+        # Of the optimizers here only reduce_on_plateau looks at the value.
+        updates, state = optimizer.update(gradients, state, params, value=1.0)
+        return optax.apply_updates(params, updates), state
+
+    # What is only handed through is memory all the same: memory_rows counts it.
+    return jax.jit(step, donate_argnums=(0, 1), keep_unused=True)
+
+
+def training_side(
+    optimizer: optax.GradientTransformation, data: Dataset, scan: bool
+) -> Side:
+    """The steps of an epoch of the demo, in one jitted scan or each a jitted call."""
+    workload = WORKLOADS["fashion_mnist_mlp"]
+    graphdef, params = nnx.split(workload.model(data, nnx.Rngs(0)))
+    images, labels = data.train_images, data.train_labels
+    size = len(labels) // workload.batch_size * workload.batch_size
+    order = np.random.default_rng(0).permutation(len(labels))[:size]
+    batches = jnp.asarray(order.reshape(-1, workload.batch_size))
+
+    def loss_fn(params, images, labels):
+        return cross_entropy(nnx.merge(graphdef, params)(images), labels).mean()
+
+    def step(params, state, batch, images, labels):
+        gradients = jax.grad(loss_fn)(params, images[batch], labels[batch])
+        updates, state = optimizer.update(gradients, state, params)
+        return optax.apply_updates(params, updates), state
+
+    def epoch(params, state, batches, images, labels):
+        def body(carry, batch):
+            params, state = carry
+            return step(params, state, batch, images, labels), None
+
+        return jax.lax.scan(body, (params, state), batches)[0]
+
+    function = jax.jit(epoch if scan else step, donate_argnums=(0, 1))
+    calls = [batches] if scan else list(batches)
+
+    def run(params, state):
+        for batch in calls:
+            params, state = function(params, state, batch, images, labels)
+        return params, state
+
+    params = nnx.to_pure_dict(params)
+    return going_on(run, params, jax.tree.map(jnp.copy, optimizer.init(params)))
