@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
+# A process for each core; the tests of a file stay together, as they share results.
+WORKERS ?= -n auto --dist loadfile
 
 .PHONY: demo test test-slow lint types notebooks theory bench clean
 
@@ -10,10 +12,10 @@ demo: $(READY)
 	$(BIN)/python -m experiments demo
 
 test: $(READY)
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest $(WORKERS) -m "not slow"
 
 test-slow: $(READY)
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest $(WORKERS) -m slow
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -210,7 +210,7 @@ def test_windows_over_lookahead():
     optimizer = optax.chain(
         optax.lookahead(optax.sgd(0.1), 5, 0.5), windowed_autodrop(0.1)
     )
-    with pytest.raises(ValueError, match=r"LookaheadParams.*inside of optax.lookahead"):
+    with pytest.raises(ValueError, match=r"LookaheadParams.*windowed_autodrop"):
         optimizer.init(optax.LookaheadParams.init_synced(jnp.ones(2)))
     inside = optax.lookahead(
         optax.chain(optax.sgd(0.1), windowed_autodrop(0.1)), 5, 0.5
@@ -253,8 +253,8 @@ def test_other_parameters_than_at_init():
 def test_dtypes_that_differ_are_named():
     params = {"w": jnp.ones(2)}
     state = autodrop(0.1).init(params)
-    with pytest.raises(ValueError, match=r"dtype at \['w'\]: bfloat16 vs float32"):
-        end_epoch({"w": jnp.ones(2, jnp.bfloat16)}, state)
+    with pytest.raises(ValueError, match=r"dtype at \['w'\]: complex64 vs float32"):
+        end_epoch({"w": jnp.ones(2, jnp.complex64)}, state)
     with pytest.raises(
         ValueError, match=r"differ in dtype at the root: float32 vs int"
     ):
