@@ -16,7 +16,13 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from autodrop_optax import AutoDropState, autodrop, with_autodrop
+from autodrop_optax import (
+    AutoDropState,
+    WindowedAutoDropState,
+    autodrop,
+    windowed_autodrop,
+    with_autodrop,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -29,11 +35,16 @@ def promotion_as_adamw_needs_it():
 EAGER = {"threshold": 180.0, "max_threshold": 180.0}
 AVERAGING = {**EAGER, "drop_delay": 2}
 PLAIN = {**EAGER, "drop_delay": 1, "averaging": False}
+WINDOWS = {"window_steps": 2, "buffer_size": 2, "threshold": 180.0}
 
 
 def counting(rate):
     floor = rate / 5
     return autodrop(rate, steps_per_epoch=2, min_learning_rate=floor, **PLAIN)
+
+
+def windowed(rate):
+    return windowed_autodrop(rate, min_learning_rate=rate / 5, **WINDOWS)
 
 
 CONSTRUCTORS = {
@@ -54,6 +65,8 @@ CONSTRUCTORS = {
     ),
     "counting-last": lambda rate=0.1: optax.chain(optax.sgd(rate), counting(rate)),
     "counting-first": lambda rate=0.1: optax.chain(counting(rate), optax.sgd(rate)),
+    "windowed-last": lambda rate=0.1: optax.chain(optax.sgd(rate), windowed(rate)),
+    "windowed-first": lambda rate=0.1: optax.chain(windowed(rate), optax.sgd(rate)),
 }
 constructors = pytest.mark.parametrize(
     "make", CONSTRUCTORS.values(), ids=CONSTRUCTORS.keys()
@@ -130,12 +143,14 @@ def test_it_converges_and_map_params_knows_its_state(make, problem):
             AVERAGING | {"optimizer": optax.sgd(0.1), "steps_per_epoch": 1},
             id="wrapper",
         ),
+        pytest.param(windowed_autodrop, WINDOWS | {"window_steps": 1}, id="windowed"),
     ],
 )
 def test_injected_hyperparameters_change_nothing(factory, keywords):
     keywords = {"learning_rate": 0.1, **keywords}
     plain = factory(**keywords)
-    static = {"optimizer", "window", "averaging", "steps_per_epoch"}
+    static = {"optimizer", "window", "averaging", "steps_per_epoch", "buffer_size",
+              "two_sided"}  # fmt: skip
     static &= set(inspect.signature(factory).parameters)
     injected = optax.inject_hyperparams(factory, static_args=static)(**keywords)
     params = [-jnp.ones((2, 3)), jnp.ones((2, 5, 2))]
@@ -204,9 +219,9 @@ def test_init_with_abstract_parameters(make):
     chex.assert_trees_all_equal_shapes_and_dtypes(abstract, concrete)
 
 
-@pytest.fixture(params=[AxisType.Auto, AxisType.Explicit], ids=["auto", "explicit"])
-def sharding(request):
-    mesh = jax.make_mesh((8,), ("x",), axis_types=(request.param,))
+@pytest.fixture
+def sharding():
+    mesh = jax.make_mesh((8,), ("x",), axis_types=(AxisType.Explicit,))
     return NamedSharding(mesh, P(None, "x"))
 
 
@@ -233,6 +248,6 @@ def test_the_types_of_the_state_survive_an_update(make, sharding, in_context, ji
 
 def ours(state):
     def is_state(node):
-        return isinstance(node, AutoDropState)
+        return isinstance(node, (AutoDropState, WindowedAutoDropState))
 
     return [x for x in jax.tree.leaves(state, is_leaf=is_state) if is_state(x)]
