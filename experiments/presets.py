@@ -80,9 +80,9 @@ PRESETS: dict[str, Preset] = {
             " 2 on the digits."
         ),
         expected=(
-            "Fashion-MNIST 10.12 ± 0.20, digits 2.04 ± 0.24 (as above); 101 to 108 drops,"
-            " one every 11.8 windows. An exponential decay with as many drops gave 9.96 ±"
-            " 0.15 and 2.09 ± 0.30: no sign that the angle decides anything."
+            "Fashion-MNIST 10.12 ± 0.20, digits 2.04 ± 0.24 (as above); 101 to 108"
+            " drops, one every 11.8 windows. An exponential decay with as many drops"
+            " gave 9.96 ± 0.15 and 2.09 ± 0.30: no sign that the angle decides anything."
         ),
         time="As above.",
     ),
@@ -94,8 +94,8 @@ PRESETS: dict[str, Preset] = {
             " some 70000 steps. Here there are 28080, or 2520."
         ),
         expected=(
-            "Digits 4.36 ± 1.46 (as above): 39 windows, 2 or 3 drops. Fashion-MNIST: 439"
-            " windows, so some 36 drops, to a sixth of the rate; not run."
+            "Digits 4.36 ± 1.46 (as above): 39 windows, 2 or 3 drops. Fashion-MNIST not"
+            " run: 439 windows, by the rule of thumb 36 drops, to a sixth of the rate."
         ),
         time="As above.",
     ),
