@@ -82,7 +82,8 @@ PRESETS: dict[str, Preset] = {
         expected=(
             "Fashion-MNIST 10.12 ± 0.20, digits 2.04 ± 0.24 (as above); 101 to 108"
             " drops, one every 11.8 windows. An exponential decay with as many drops"
-            " gave 9.96 ± 0.15 and 2.09 ± 0.30: no sign that the angle decides anything."
+            " gave 9.96 ± 0.15 and 2.09 ± 0.30: no sign that the angle decides"
+            " anything."
         ),
         time="As above.",
     ),
