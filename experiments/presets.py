@@ -79,7 +79,12 @@ PRESETS: dict[str, Preset] = {
             " windows, as in the paper's runs on CIFAR; 23 steps each on Fashion-MNIST,"
             " 2 on the digits."
         ),
-        expected="To be measured.",
+        expected=(
+            "Fashion-MNIST 10.12 ± 0.20, digits 2.04 ± 0.24 (as above); 101 to 108"
+            " drops, one every 11.8 windows. An exponential decay with as many drops"
+            " gave 9.96 ± 0.15 and 2.09 ± 0.30: no sign that the angle decides"
+            " anything."
+        ),
         time="As above.",
     ),
     "windowed_autodrop_64": Preset(
@@ -89,7 +94,10 @@ PRESETS: dict[str, Preset] = {
             "They are for longer runs: 70 to 105 drops, one every 12 to 14 windows, are"
             " some 70000 steps. Here there are 28080, or 2520."
         ),
-        expected="To be measured.",
+        expected=(
+            "Digits 4.36 ± 1.46 (as above): 39 windows, 2 or 3 drops. Fashion-MNIST not"
+            " run: 439 windows, by the rule of thumb 36 drops, to a sixth of the rate."
+        ),
         time="As above.",
     ),
     "exponential": Preset(
@@ -99,14 +107,14 @@ PRESETS: dict[str, Preset] = {
             "What windowed AutoDrop would be if it did not look: the spacing of the"
             " drops in the paper's figures, fixed in advance."
         ),
-        expected="To be measured.",
+        expected="Digits 2.13 ± 0.20 (as above); Fashion-MNIST not run.",
         time="As above.",
     ),
     "linear_decay": Preset(
         config=RunConfig(schedule="linear_decay"),
         what="The rate linearly to zero over the run.",
         why="The schedule to beat where the length of the run is known.",
-        expected="To be measured.",
+        expected="Digits 2.09 ± 0.12 (as above); Fashion-MNIST not run.",
         time="As above.",
     ),
     "multistep": Preset(

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -94,10 +95,24 @@ def test_the_defaults_are_the_rules():
     assert set(config.workloads) == {"fashion_mnist_mlp", "digits_mlp"}
 
 
-def test_the_readme_has_the_tables_of_the_runs():
+def test_the_pages_have_the_tables_of_the_runs():
     readme = (EXPERIMENTS / "README.md").read_text()
-    for table in all_tables(EXPERIMENTS / "results").split("\n\n"):
+    page = (EXPERIMENTS.parent / "docs" / "windowed.md").read_text()
+    tables = all_tables(EXPERIMENTS / "results").split("\n\n")
+    for table in tables:
         assert table in readme, table
+    errors, *_, window_steps = tables
+    assert errors in page
+    assert window_steps in page
+
+
+def test_the_page_names_tests_that_there_are():
+    page = (EXPERIMENTS.parent / "docs" / "windowed.md").read_text()
+    tests = EXPERIMENTS.parent / "tests" / "library" / "test_windowed_trajectories.py"
+    defined = re.findall(r"def (test_\w+)", tests.read_text())
+    named = re.findall(r"`(test_\w+)`", page)
+    assert len(named) >= 9
+    assert set(named) <= set(defined)
 
 
 def test_differences_are_taken_seed_by_seed():

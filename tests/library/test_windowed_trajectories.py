@@ -200,6 +200,18 @@ def test_in_time_the_width_is_in_degrees_as_printed():
     assert abs(float(algorithm.smooth(array, jnp.bool_(False))) - float(array[-1])) > 1
 
 
+@pytest.mark.parametrize("by_value", [False, True], ids=["time", "value"])
+def test_the_width_is_the_standard_deviation_of_the_buffer(by_value):
+    # The squares are divided by m: 1.0 here, where m - 1 would give 1.15.
+    angles = np.array([89.0, 91.0, 89.0, 91.0])
+    distances = angles - 91.0 if by_value else np.arange(3, -1, -1)
+    weights = np.exp(-(distances**2) / 2)
+    found = algorithm.smooth(jnp.asarray(angles, jnp.float32), jnp.bool_(by_value))
+    assert float(found) == pytest.approx(np.dot(weights, angles) / weights.sum())
+    in_reference = smooth(angles, "value" if by_value else "time")
+    assert in_reference == pytest.approx(np.dot(weights, angles) / weights.sum())
+
+
 def test_equal_angles_are_their_own_smoothed_value():
     for by_value in (False, True):
         assert float(algorithm.smooth(jnp.full(4, 70.0), jnp.bool_(by_value))) == 70.0
