@@ -83,7 +83,8 @@ def init_state(
     Args:
       settings: the hyperparameters.
       params: the parameters; their leaves' sharding is inherited. Where they are
-        ``jax.ShapeDtypeStruct``, so are the leaves of the state.
+        ``jax.ShapeDtypeStruct``, so are the leaves of the state, of shape and dtype
+        alone.
       counting: whether the state counts steps.
 
     Raises:

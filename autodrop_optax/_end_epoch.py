@@ -6,7 +6,7 @@ import jax
 import optax
 
 from autodrop_optax._algorithm import AutoDropState, finish_epoch
-from autodrop_optax._states import find_states, is_state
+from autodrop_optax._states import check_layout, find_states, is_state
 from autodrop_optax._trees import merge_covered, select_covered
 
 
@@ -42,13 +42,14 @@ def end_epoch(
             " by different rules. Put with_autodrop(..., averaging=False) inside of"
             " optax.lookahead, as its fast optimizer."
         )
-    found = [state for _, state in find_states(opt_state)]
-    states = [state for state in found if isinstance(state, AutoDropState)]
+    found = find_states(opt_state)
+    states = [state for _, state in found if isinstance(state, AutoDropState)]
     if not states:
         raise ValueError(
             "end_epoch on a state of windowed_autodrop, which knows no epochs: it"
             " counts its windows itself, in update. Leave end_epoch out."
         )
+    check_layout(opt_state, found)
     if any(state.step is not None for state in states):
         raise ValueError(
             "end_epoch on a state that counts its epochs itself would end each of"

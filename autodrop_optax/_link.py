@@ -59,7 +59,8 @@ def autodrop(
       paper's analysis (equation 7, s = 0).
 
     Do not scale an optimizer whose updates are jumps to a point (``optax.lookahead``,
-    ``schedule_free`` and ``sam`` of ``optax.contrib``): put
+    ``schedule_free``, ``sam``, ``mechanize``, ``madgrad`` and ``cocob`` of
+    ``optax.contrib``): put
     ``with_autodrop(base, ..., averaging=False)`` inside, around its base optimizer.
 
     With ``steps_per_epoch`` the link counts for itself: it measures at the first step
@@ -91,7 +92,8 @@ def autodrop(
         anchor, the previous step and the average. By default the anchor has the
         parameters' dtypes and the others those, but float32 at least. In a narrower
         one the angle is that of the rounded parameters, and an averaging rounds the
-        parameters. Complex leaves are left alone.
+        parameters. Complex leaves are left alone. float16 ends at 65504: parameters
+        beyond give no information.
       state_memory_kind: where ``init`` puts them, ``"device"`` or ``"pinned_host"``,
         the host's memory. They are needed at the ends of epochs alone.
       steps_per_epoch: calls of ``update`` per epoch, for a link that counts.
@@ -100,7 +102,8 @@ def autodrop(
       An :class:`optax.GradientTransformationExtraArgs` with an
       :class:`AutoDropState`. ``update`` puts the constructor's numbers into the state,
       so :func:`optax.inject_hyperparams` works (name ``window``, ``averaging``,
-      ``retrigger``, ``anchor`` and ``steps_per_epoch`` in its ``static_args``), and so
+      ``retrigger``, ``anchor``, ``state_dtype``, ``state_memory_kind`` and
+      ``steps_per_epoch`` in its ``static_args``), and so
       does ``jax.vmap`` over them. A ``threshold`` other than the one in the state
       replaces the present one.
 

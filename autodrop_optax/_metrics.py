@@ -43,9 +43,8 @@ def autodrop_metrics(opt_state: optax.OptState) -> dict[str, jax.Array]:
       * ``windows_since_drop``: windows since the last drop, or since the start.
 
     Raises:
-      ValueError: ``opt_state`` has no state of AutoDrop, one that a checkpoint restored
-        without a target has made a plain dictionary, two that cover the same
-        parameters, or one that scales the jumps of another optimizer.
+      ValueError: ``opt_state`` has no state of AutoDrop, or one that a checkpoint
+        restored without a target has made a plain dictionary.
     """
     found = find_states(opt_state)
     metrics = {}

@@ -154,14 +154,25 @@ def _check_number(settings: object, name: str, allowed: str, valid, hint="") -> 
 
 
 def _check_floating(name: str, value) -> None:
-    try:
-        valid = jnp.issubdtype(value, jnp.floating)
-    except TypeError:
-        valid = False
-    if not valid:
+    if isinstance(value, jax.Array):
         raise ValueError(
-            f"{name} must be a floating point dtype, as jnp.bfloat16, or None, got"
-            f" {value!r}."
+            f"{name} came as an array. Under optax.inject_hyperparams name it in"
+            f" static_args=({name!r}, ...)."
+        )
+    try:
+        dtype = jnp.dtype(value).name
+    except TypeError:
+        dtype = None
+    # What has eight bits has too small a range for parameters.
+    if dtype not in ("float16", "bfloat16", "float32", "float64"):
+        raise ValueError(
+            f"{name} must be a floating point dtype of 16 bits or more, as"
+            f" jnp.bfloat16, or None, got {value!r}."
+        )
+    if dtype == "float64" and not jax.config.read("jax_enable_x64"):
+        raise ValueError(
+            f"{name} is float64, which JAX has only with jax_enable_x64. Enable it, or"
+            " take float32."
         )
 
 

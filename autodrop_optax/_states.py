@@ -12,12 +12,21 @@ from autodrop_optax._windowed_algorithm import WindowedAutoDropState
 
 State = AutoDropState | WindowedAutoDropState
 
-# What an optimizer whose updates are jumps to a point keeps in its state.
-JUMPER_STATES = (
-    optax.LookaheadState,
-    optax.contrib.SAMState,
-    optax.contrib.ScheduleFreeState,
-)
+# The states of optimizers whose updates are jumps to a point, and which of their fields
+# is like the parameters. Not every version of optax has them all.
+_JUMP_TREES = {
+    getattr(optax.contrib, name): field
+    for name, field in {
+        "COCOBState": "init_particles",
+        "MadgradState": "x0",
+        "MechanicState": "x0",
+        "SAMState": "cache",
+        "ScheduleFreeState": "z",
+    }.items()
+    if hasattr(optax.contrib, name)
+}
+# Lookahead keeps no such tree: its parameters have a type of their own.
+JUMPER_STATES = (optax.LookaheadState, *_JUMP_TREES)
 
 
 def is_state(node: Any) -> bool:
@@ -36,8 +45,7 @@ def find_states(opt_state: optax.OptState) -> list[tuple[Any, State]]:
     """Returns every state of AutoDrop with its path.
 
     Raises:
-      ValueError: there is none; two of a kind cover the same parameters; or one scales
-        the jumps of another optimizer over the same parameters.
+      ValueError: there is none.
     """
     leaves = jax.tree.leaves_with_path(opt_state, is_leaf=is_state)
     found = [(path, node) for path, node in leaves if is_state(node)]
@@ -55,9 +63,6 @@ def find_states(opt_state: optax.OptState) -> list[tuple[Any, State]]:
             " with autodrop(...), with_autodrop(...) or windowed_autodrop(...); got"
             f" {jax.tree.structure(opt_state)}."
         )
-    for kind in (AutoDropState, WindowedAutoDropState):
-        _check_one_per_parameter([s for _, s in found if isinstance(s, kind)])
-    _check_no_jump_is_scaled(opt_state, found)
     return found
 
 
@@ -69,6 +74,26 @@ def _paths(tree: optax.Params | None) -> set[Any]:
 def _covered(state: State) -> set[Any]:
     of_epochs = isinstance(state, AutoDropState)
     return _paths(state.anchor if of_epochs else state.running_mean)
+
+
+def check_layout(opt_state: optax.OptState, found: Sequence[tuple[Any, State]]) -> None:
+    """Checks the states of one optimizer against each other.
+
+    Raises:
+      ValueError: two of a kind cover the same parameters, or one scales the jumps of
+        another optimizer over the same parameters.
+    """
+    for kind in (AutoDropState, WindowedAutoDropState):
+        states = [state for _, state in found if isinstance(state, kind)]
+        if len(states) > 1:
+            _check_one_per_parameter(states)
+    kinds = tuple(_JUMP_TREES)
+    leaves = jax.tree.leaves_with_path(
+        opt_state, is_leaf=lambda node: isinstance(node, kinds)
+    )
+    for path, node in leaves:
+        if isinstance(node, kinds):
+            _check_no_jump_is_scaled(path, node, found)
 
 
 def _check_one_per_parameter(states: Sequence[State]) -> None:
@@ -84,25 +109,17 @@ def _check_one_per_parameter(states: Sequence[State]) -> None:
         taken |= covered
 
 
-def _check_no_jump_is_scaled(opt_state: optax.OptState, found) -> None:
-    def is_jumper(node: Any) -> bool:
-        return isinstance(node, JUMPER_STATES)
-
-    for path, node in jax.tree.leaves_with_path(opt_state, is_leaf=is_jumper):
-        # The trees by which to know whose jumps these are. Lookahead keeps none: its
-        # parameters have a type of their own, which `init` refuses.
-        if isinstance(node, optax.contrib.ScheduleFreeState):
-            jumped = _paths(node.z)
-        elif isinstance(node, optax.contrib.SAMState):
-            jumped = _paths(node.cache)
-        else:
-            continue
-        for state_path, state in found:
-            inside = state_path[: len(path)] == path
-            if not inside and jumped & _covered(state):
-                raise ValueError(
-                    f"AutoDrop stands beside a {type(node).__name__}, whose updates are"
-                    " jumps to a point: scaled, they miss it. Put"
-                    " with_autodrop(base, ..., averaging=False) inside, around the"
-                    " base optimizer."
-                )
+def _check_no_jump_is_scaled(
+    path: Any, jumper: Any, found: Sequence[tuple[Any, State]]
+) -> None:
+    jumped = _paths(getattr(jumper, _JUMP_TREES[type(jumper)]))
+    for state_path, state in found:
+        inside = state_path[: len(path)] == path
+        if not inside and jumped & _covered(state):
+            raise ValueError(
+                f"AutoDrop stands beside a {type(jumper).__name__}, whose updates are"
+                " jumps to a point: scaled, they miss it. Put with_autodrop(base, ...,"
+                " averaging=False) inside, around the base optimizer, if it has one. To"
+                " watch its angle alone, keep a state of autodrop(..., threshold=0.0)"
+                " outside of the optimizer's and end its epochs."
+            )

@@ -52,7 +52,8 @@ def windowed_autodrop(
     one before, and the step before that.
 
     Do not scale an optimizer whose updates are jumps to a point (``optax.lookahead``,
-    ``schedule_free`` and ``sam`` of ``optax.contrib``, :func:`with_autodrop`): put this
+    ``schedule_free``, ``sam``, ``mechanize``, ``madgrad`` and ``cocob`` of
+    ``optax.contrib``, :func:`with_autodrop`): put this
     link inside, with its base optimizer.
 
     A window with parameters that are not finite, or a zero step, gives no angle and

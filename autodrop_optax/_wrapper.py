@@ -58,7 +58,8 @@ def with_autodrop(
     is the jump to their average; so this must be the outermost transformation.
 
     Do not wrap an optimizer whose updates are jumps to a point (``optax.lookahead``,
-    ``schedule_free`` and ``sam`` of ``optax.contrib``): scaling a jump misses its
+    ``schedule_free``, ``sam``, ``mechanize``, ``madgrad`` and ``cocob`` of
+    ``optax.contrib``): scaling a jump misses its
     point. Wrap their base optimizer, with ``averaging=False``.
 
     Args:
@@ -110,7 +111,9 @@ def with_autodrop(
     )
     check_count("steps_per_epoch", steps_per_epoch)
     if isinstance(optimizer, optax.MultiSteps):
-        optimizer = optimizer.gradient_transformation()
+        # Its own gradient_transformation() would take no extra arguments.
+        update: Any = optimizer.update
+        optimizer = optax.GradientTransformationExtraArgs(optimizer.init, update)
     if not isinstance(optimizer, optax.GradientTransformation):
         raise ValueError(
             "optimizer must be an optax.GradientTransformation, as optax.sgd(0.1) is,"
@@ -185,40 +188,47 @@ def _took_step(before: optax.OptState, after: optax.OptState) -> jax.Array:
     """Returns 1 if an update was a step of the optimizer, else 0, int32 scalar.
 
     ``MultiSteps`` may only have added to its gradients; ``apply_if_finite`` may have
-    rejected what it was given. With several of these, one step is enough.
+    rejected what it was given. A step of one group under ``partition`` is enough. What
+    ``apply_if_finite`` lets through when it gives up cannot be seen and counts as none.
     """
-    skippers = optax.MultiStepsState, optax.ApplyIfFiniteState
+    kinds = optax.MultiStepsState, optax.ApplyIfFiniteState, optax.PartitionState
 
     def nodes(state: optax.OptState) -> list:
-        leaves = jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, skippers))
-        return [x for x in leaves if isinstance(x, skippers)]
+        leaves = jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, kinds))
+        return [x for x in leaves if isinstance(x, kinds)]
 
-    steps = []
+    took = jnp.ones((), jnp.int32)
     for old, new in zip(nodes(before), nodes(after), strict=True):
-        if isinstance(new, optax.MultiStepsState):
-            taken = new.gradient_step != old.gradient_step
+        if isinstance(new, optax.PartitionState):
+            groups = [
+                _took_step(old.inner_states[name], new.inner_states[name])
+                for name in new.inner_states
+            ]
+            took_here = functools.reduce(jnp.maximum, groups)
+        elif isinstance(new, optax.MultiStepsState):
             inner = _took_step(old.inner_opt_state, new.inner_opt_state)
+            took_here = jnp.where(new.gradient_step != old.gradient_step, inner, 0)
         else:
-            taken = new.last_finite
             inner = _took_step(old.inner_state, new.inner_state)
-        steps.append(jnp.where(taken, inner, 0))
-    return functools.reduce(jnp.maximum, steps) if steps else jnp.ones((), jnp.int32)
+            took_here = jnp.where(new.last_finite, inner, 0)
+        took = jnp.minimum(took, took_here)
+    return took
 
 
 def _check_wrappable(inner_state: optax.OptState) -> None:
-    jumpers = (AutoDropState, *JUMPER_STATES)
-    kinds = (*jumpers, WindowedAutoDropState)
+    autodrops = (AutoDropState, WindowedAutoDropState)
+    kinds = (*autodrops, *JUMPER_STATES)
     nodes = jax.tree.leaves(inner_state, is_leaf=lambda x: isinstance(x, kinds))
     for node in nodes:
-        if isinstance(node, WindowedAutoDropState):
+        if isinstance(node, autodrops):
             raise ValueError(
-                "with_autodrop around windowed_autodrop: each would drop the rate on"
-                " its own. Keep one of the two."
+                f"with_autodrop around an optimizer that holds a {type(node).__name__}:"
+                " each would drop the rate on its own. Keep one of the two."
             )
-        if isinstance(node, jumpers):
+        if isinstance(node, JUMPER_STATES):
             raise ValueError(
                 f"with_autodrop around an optimizer with a {type(node).__name__}, whose"
                 " updates are jumps to a point: scaled, they would miss it. Put"
                 " with_autodrop(base, ..., averaging=False) inside, around the base"
-                " optimizer."
+                " optimizer, if it has one."
             )

@@ -77,8 +77,14 @@ def plot_history(
       >>> figure = plot_history({"AutoDrop": rows})
       >>> figure.savefig("history.png")  # doctest: +SKIP
     """
-    if not histories:
-        raise ValueError("histories are empty: pass at least one run, {name: history}.")
+    named = isinstance(histories, Mapping) and all(
+        isinstance(history, (Mapping, Sequence)) and not isinstance(history, str)
+        for history in histories.values()
+    )
+    if not histories or not named:
+        raise ValueError(
+            "histories must be a dictionary of at least one run, {name: history}."
+        )
     runs = {name: _columns(name, history) for name, history in histories.items()}
     for name, run in runs.items():
         for metric in panels:
@@ -117,6 +123,10 @@ def _columns(name: str, history: History) -> dict[str, np.ndarray]:
         columns = {key: np.asarray(values) for key, values in history.items()}
     else:
         keys = history[0] if len(history) else {}
+        if any(set(row) != set(keys) for row in history):
+            raise ValueError(
+                f"The history of {name!r} must have the same metrics at every epoch."
+            )
         columns = {key: np.array([row[key] for row in history]) for key in keys}
     sizes = {values.shape for values in columns.values()}
     if len(sizes) != 1 or len(next(iter(sizes))) != 1 or (0,) in sizes:
@@ -131,7 +141,8 @@ def _columns(name: str, history: History) -> dict[str, np.ndarray]:
 def _drops(run: Mapping[str, np.ndarray]) -> np.ndarray:
     """Whether the rate dropped at the end of each epoch, shape (epochs,)."""
     drops = run.get("num_drops", np.zeros(run["epoch"].shape))
-    return np.diff(drops, prepend=0) > 0
+    # What a resumed history starts with happened before it.
+    return np.diff(drops, prepend=drops[:1]) > 0
 
 
 def _decorate(axis: Axes, label: str) -> None:

@@ -51,10 +51,12 @@ def recompute_batch_stats(
     After an averaging the running means and variances belong to other weights. This
     takes, at the present weights, the mean of the batches' means and variances, each
     batch with the same weight, as is done after stochastic weight averaging. All else
-    of the model is as in evaluation (no dropout) and stays as it is.
+    of the model is as in evaluation (no dropout) and stays as it is. A BatchNorm that
+    was frozen with ``use_running_average=True`` cannot be told from one in evaluation:
+    its statistics are recomputed as well.
 
     Args:
-      model: a model with ``nnx.BatchNorm``; its ``nnx.BatchStat`` change in place.
+      model: a model with ``nnx.BatchNorm``, whose means and variances change in place.
       batches: training inputs, best in batches of the training's size.
       forward: how to call the model with one of them, by default ``model(batch)``. It
         must not say ``use_running_average``. It is compiled once for each function.
@@ -72,7 +74,9 @@ def recompute_batch_stats(
     for norm in norms:
         norm.use_running_average = False
         norm.momentum = 0.0  # the new statistics are then those of the batch alone
-    graphdef, stats, rest = nnx.split(copy, nnx.BatchStat, ...)
+    # Not every nnx.BatchStat: SpectralNorm keeps its vectors in some.
+    of_norms = {id(v) for norm in norms for v in (norm.mean, norm.var)}
+    graphdef, stats, rest = nnx.split(copy, lambda _, v: id(v) in of_norms, ...)
     zeros = jax.tree.map(jnp.zeros_like, stats)  # also where a NaN has got into them
     statistics = functools.partial(_batch_stats, graphdef, forward, zeros, rest)
     nnx.update(model, mean_over_batches(statistics, batches))
@@ -82,4 +86,5 @@ def recompute_batch_stats(
 def _batch_stats(graphdef, forward, zeros, rest, batch):
     model = nnx.merge(graphdef, zeros, rest)
     forward(model, batch)
-    return nnx.state(model, nnx.BatchStat)
+    recorded = set(nnx.to_flat_state(zeros).paths)
+    return nnx.state(model, lambda path, _: path in recorded)

@@ -92,17 +92,32 @@ def recompute_batch_stats(
     )
 
 
+# Part of the key of jit's caches: a function that the user has jitted is traced anew
+# with BatchNorm changed, and what was traced so is not found again by the training.
+_recomputing = jax.make_user_context(False)
+
+
 @functools.partial(jax.jit, static_argnums=0)
 def _batch_stats(forward, variables, batch):
-    zeros = jax.tree.map(jnp.zeros_like, variables["batch_stats"])
-    with nn.intercept_methods(_without_momentum):
-        _, mutated = forward({**variables, "batch_stats": zeros}, batch)
+    with _recomputing(True), nn.intercept_methods(_of_the_batch_alone):
+        _, mutated = forward(variables, batch)
     return mutated["batch_stats"]
 
 
-def _without_momentum(next_function, args, kwargs, context):
-    """Has each BatchNorm replace its statistics by those of the batch alone."""
-    if isinstance(context.module, nn.BatchNorm):
-        # A field, frozen as all of Linen's are. The module was made for this call.
-        object.__setattr__(context.module, "momentum", 0.0)
+def _of_the_batch_alone(next_function, args, kwargs, context):
+    """Has each BatchNorm replace its statistics by those of the batch alone.
+
+    One that uses its running statistics, and whatever else is in the collection (the
+    vectors of SpectralNorm), is left as it is.
+    """
+    norm = context.module
+    if isinstance(norm, nn.BatchNorm) and context.method_name == "__call__":
+        given = args[1] if len(args) > 1 else kwargs.get("use_running_average")
+        running = norm.use_running_average if given is None else given
+        if not running and norm.has_variable("batch_stats", "mean"):
+            # A field, frozen as all of Linen's are. The module was made for this call.
+            object.__setattr__(norm, "momentum", 0.0)
+            for name in ("mean", "var"):  # also where a NaN has got into them
+                old = norm.get_variable("batch_stats", name)
+                norm.put_variable("batch_stats", name, jnp.zeros_like(old))
     return next_function(*args, **kwargs)

@@ -300,6 +300,27 @@ def test_steps_are_counted_through_both_at_once():
     assert float(autodrop_metrics(state)["epoch"]) == 48 / EVERY / STEPS
 
 
+def test_one_group_that_steps_is_enough():
+    groups = {"a": optax.MultiSteps(sgd(), EVERY).gradient_transformation(), "b": sgd()}
+    optimizer = optax.partition(groups, {"encoder": "a", "head": "b"})
+    wrapped = with_autodrop(optimizer, 0.1, STEPS, **EAGER)
+    _, state = run(wrapped, make_params(), 12)
+    assert float(autodrop_metrics(state)["epoch"]) == 12 / STEPS
+    slow = {"a": groups["a"], "b": optax.MultiSteps(sgd(), 2).gradient_transformation()}
+    optimizer = optax.partition(slow, {"encoder": "a", "head": "b"})
+    wrapped = with_autodrop(optimizer, 0.1, STEPS, **EAGER)
+    _, state = run(wrapped, make_params(), 12)
+    # Steps at 2, 3, 4, 6, 8, 9, 10, 12.
+    assert float(autodrop_metrics(state)["epoch"]) == 8 / STEPS
+
+
+def test_extra_arguments_pass_through_multi_steps():
+    plateau = optax.chain(sgd(), optax.contrib.reduce_on_plateau())
+    optimizer = with_autodrop(optax.MultiSteps(plateau, 2), 0.1, STEPS, **EAGER)
+    _, state = run(optimizer, make_params(), 12, value=jnp.float32(1.0))
+    assert float(autodrop_metrics(state)["epoch"]) == 3
+
+
 # --- Optimizers whose updates are jumps to a point -----------------------------------
 
 
@@ -333,6 +354,16 @@ def test_inside_sam():
     assert float(autodrop_metrics(state)["num_drops"]) == 2
 
 
+JUMPERS = [
+    pytest.param(lambda: optax.contrib.schedule_free(sgd(), 0.1), id="schedule-free"),
+    pytest.param(lambda: optax.contrib.sam(sgd(), normalized()), id="sam"),
+    pytest.param(lambda: optax.contrib.mechanize(sgd()), id="mechanize"),
+    pytest.param(lambda: optax.contrib.cocob(), id="cocob"),
+]
+if hasattr(optax.contrib, "madgrad"):
+    JUMPERS.append(pytest.param(lambda: optax.contrib.madgrad(0.1), id="madgrad"))
+
+
 def test_sam_that_mixes_states_by_arithmetic_is_told_of():
     base = with_autodrop(sgd(), 0.1, STEPS, **PLAIN)
     with pytest.raises(ValueError, match="opaque_mode=True"):
@@ -342,14 +373,13 @@ def test_sam_that_mixes_states_by_arithmetic_is_told_of():
 @pytest.mark.parametrize(
     "jumper",
     [
-        pytest.param(lambda: optax.contrib.schedule_free(sgd(), 0.1), id="free"),
-        pytest.param(lambda: optax.contrib.sam(sgd(), normalized()), id="sam"),
+        *JUMPERS,
         pytest.param(lambda: with_autodrop(sgd(), 0.1, STEPS), id="itself"),
         pytest.param(lambda: optax.chain(autodrop(0.1), sgd()), id="link"),
     ],
 )
 def test_around_a_jumper_is_refused(jumper):
-    with pytest.raises(ValueError, match="updates are jumps to a point"):
+    with pytest.raises(ValueError, match=r"updates are jumps to a point|one of the"):
         with_autodrop(jumper(), 0.1, STEPS).init(make_params())
 
 
@@ -359,20 +389,12 @@ def test_around_lookahead_is_refused():
         optimizer.init(optax.LookaheadParams.init_synced(make_params()))
 
 
-@pytest.mark.parametrize(
-    "jumper",
-    [
-        pytest.param(lambda: optax.contrib.schedule_free(sgd(), 0.1), id="free"),
-        pytest.param(lambda: optax.contrib.sam(sgd(), normalized()), id="sam"),
-    ],
-)
+@pytest.mark.parametrize("jumper", JUMPERS)
 def test_a_link_beside_a_jumper_is_refused(jumper):
     params = make_params()
     state = optax.chain(jumper(), autodrop(0.1)).init(params)
-    with pytest.raises(ValueError, match="stands beside a S"):
+    with pytest.raises(ValueError, match="stands beside a"):
         end_epoch(params, state)
-    with pytest.raises(ValueError, match="stands beside a S"):
-        autodrop_metrics(state)
 
 
 def test_a_link_beside_a_jumper_over_other_parameters_is_fine():
@@ -398,9 +420,12 @@ def test_lookahead_parameters_are_refused():
 def test_two_states_over_the_same_parameters_are_refused():
     params = make_params()
     state = optax.chain(autodrop(0.1), sgd(), autodrop(0.1)).init(params)
-    for use in (lambda: end_epoch(params, state), lambda: autodrop_metrics(state)):
-        with pytest.raises(ValueError, match=r"cover the parameters at \['encoder'\]"):
-            use()
-    counting = autodrop(0.1, steps_per_epoch=2, averaging=False)
-    with pytest.raises(ValueError, match="one autodrop"):
-        autodrop_metrics(optax.chain(sgd(), counting, counting).init(params))
+    with pytest.raises(ValueError, match=r"cover the parameters at \['encoder'\]"):
+        end_epoch(params, state)
+
+
+def test_metrics_of_the_states_of_different_optimizers():
+    params = make_params()
+    states = {name: autodrop(0.1).init(params) for name in ("generator", "critic")}
+    metrics = autodrop_metrics(states)
+    assert {"generator/epoch", "critic/epoch"} <= set(metrics)

@@ -128,3 +128,45 @@ def test_nothing_to_recompute():
     variables = MODEL.init(jax.random.key(0), jnp.ones((1, 3)), train=False)
     with pytest.raises(ValueError, match="batches are empty"):
         recompute_batch_stats(forward, variables, [])
+
+
+def test_a_jitted_forward_is_traced_anew_and_trains_on_as_before():
+    variables = MODEL.init(jax.random.key(0), jnp.ones((1, 3)), train=False)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(16, 3)), jnp.float32)
+    plain = recompute_batch_stats(forward, variables, [x])
+    for call_first in (True, False):
+        jitted = jax.jit(lambda v, x: forward(v, x))
+        if call_first:
+            jitted(variables, x)
+        found = recompute_batch_stats(jitted, variables, [x])
+        chex.assert_trees_all_close(found, plain, rtol=1e-5, atol=1e-6)
+        _, trained = jitted(variables, x)
+        _, expected = forward(variables, x)
+        chex.assert_trees_all_close(trained, expected, rtol=1e-5, atol=1e-6)
+
+
+class Mixed(nn.Module):
+    """A frozen BatchNorm and a spectral norm beside one that trains."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        x = nn.BatchNorm(use_running_average=True, name="frozen")(x)
+        x = nn.SpectralNorm(nn.Dense(4), name="spectral")(x, update_stats=train)
+        return nn.BatchNorm(use_running_average=not train, name="live")(x)
+
+
+def test_only_the_statistics_in_use_are_recomputed():
+    model = Mixed()
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(32, 3)), jnp.float32)
+    variables = model.init(jax.random.key(0), x, train=False)
+    stats = variables["batch_stats"]
+    stats["frozen"] = {"mean": jnp.full(3, 2.0), "var": jnp.full(3, 4.0)}
+    found = recompute_batch_stats(
+        lambda v, x: model.apply(v, x, train=True, mutable=["batch_stats"]),
+        variables,
+        [x],
+    )
+    chex.assert_trees_all_equal(found["frozen"], stats["frozen"])
+    sigma = jax.tree.leaves(found["spectral"])
+    assert all(np.all(np.isfinite(s)) and np.any(s != 0) for s in sigma)
+    assert np.abs(found["live"]["mean"]).max() < 2

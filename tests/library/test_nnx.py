@@ -164,3 +164,32 @@ def test_split_and_merge_keep_a_run_as_it_is():
     plain, merged = trained(again=False), trained(again=True)
     chex.assert_trees_all_equal(merged, plain)
     assert int(plain[1]["num_drops"]) == 1
+
+
+class Mixed(nnx.Module):
+    """Dropout ahead of the norm, and a spectral norm, which keeps vectors of its own."""
+
+    def __init__(self, rngs: nnx.Rngs):
+        self.dropout = nnx.Dropout(0.5, rngs=rngs)
+        self.norm = nnx.BatchNorm(3, rngs=rngs)
+        self.out = nnx.SpectralNorm(nnx.Linear(3, 2, rngs=rngs), rngs=rngs)
+
+    def __call__(self, x):
+        return self.out(self.norm(self.dropout(x)))
+
+
+def test_only_batch_norm_is_recomputed_and_without_dropout():
+    model = Mixed(nnx.Rngs(0))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(32, 3)), jnp.float32)
+    model(x)
+
+    def others():
+        stats = nnx.to_flat_state(nnx.state(model, nnx.BatchStat))
+        return {p: v[...] for p, v in stats if "norm" not in p}
+
+    before = others()
+    assert before
+    recompute_batch_stats(model, [x])
+    chex.assert_trees_all_equal(others(), before)
+    np.testing.assert_allclose(model.norm.mean[...], x.mean(0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(model.norm.var[...], x.var(0), rtol=1e-4)

@@ -83,6 +83,9 @@ def test_without_epochs_and_drops_they_are_counted():
         pytest.param({"a": []}, "at least one epoch", id="no-epoch"),
         pytest.param({"a": {"learning_rate": [0.1]}}, "has no 'angular", id="missing"),
         pytest.param({"a": {"x": [1, 2], "y": [1]}}, "shapes", id="ragged"),
+        pytest.param({"a": [{"x": 1}, {"y": 1}]}, "same metrics", id="unequal"),
+        pytest.param({"learning_rate": 0.1}, "name: history", id="no-name"),
+        pytest.param([{"learning_rate": 0.1}], "name: history", id="a-list"),
     ],
 )
 def test_bad_histories_are_named(histories, message):

@@ -211,9 +211,12 @@ def test_the_average_of_narrow_copies_is_near_the_exact_one():
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        pytest.param({"state_dtype": jnp.int8}, "floating point dtype", id="int"),
+        pytest.param({"state_dtype": jnp.int8}, "floating point", id="int"),
         pytest.param({"state_dtype": jnp.complex64}, "floating point", id="complex"),
-        pytest.param({"state_dtype": "bf16"}, "as jnp.bfloat16", id="unknown"),
+        pytest.param({"state_dtype": "bf16"}, "jnp.bfloat16", id="unknown"),
+        pytest.param({"state_dtype": "float8_e4m3fn"}, "16 bits or more", id="float8"),
+        pytest.param({"state_dtype": "float64"}, "jax_enable_x64", id="no-x64"),
+        pytest.param({"state_dtype": jnp.ones(())}, "static_args", id="injected"),
         pytest.param({"state_memory_kind": "host"}, "'pinned_host'", id="memory"),
     ],
 )
