@@ -23,7 +23,7 @@ import dataclasses
 import itertools
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -121,7 +121,7 @@ def train_epoch(
 
 
 @nnx.jit
-def test_error(model: nnx.Module, images: jax.Array, labels: jax.Array) -> jax.Array:
+def percent_wrong(model: nnx.Module, images: jax.Array, labels: jax.Array) -> jax.Array:
     """Returns the error in percent, shape (); the model stays as it is."""
     return evaluate(nnx.clone(model), images, labels)[1]
 
@@ -171,7 +171,7 @@ def run(
         return order[: len(labels) // size * size].reshape(-1, size)
 
     def error(model: nnx.Module) -> float:
-        return float(test_error(model, dataset.test_images, dataset.test_labels))
+        return float(percent_wrong(model, dataset.test_images, dataset.test_labels))
 
     arms = [(model, optimizer)]  # the second one begins with the first averaging
     course: list[tuple[float, float]] = []  # errors of both after each epoch's steps
@@ -250,16 +250,21 @@ def mean_and_deviation(values: Iterable[float]) -> str:
     return f"{statistics.mean(values):.2f} ± {deviation}"
 
 
-AROUND = ("before", "before_recomputed", "kept", "recomputed", "kept_1", "recomputed_1")
+AROUND: dict[str, Callable[[Averaging], float]] = {
+    "before": lambda row: row.before,
+    "before, recomputed": lambda row: row.before_recomputed,
+    "after, kept": lambda row: row.kept,
+    "after, recomputed": lambda row: row.recomputed,
+    "recomputed - kept": lambda row: row.recomputed - row.kept,
+    "1 epoch later, kept": lambda row: row.kept_1,
+    "1 epoch later, recomputed": lambda row: row.recomputed_1,
+}
 
 
 def averagings_table(averagings: Iterable[Averaging]) -> str:
     """Test errors around the averagings: first and later ones, over runs (Markdown)."""
-    lines = [
-        "| workload | momentum | averaging | before | before, recomputed | after, kept"
-        " | after, recomputed | next epoch, kept | next epoch, recomputed | runs |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    header = ("workload", "momentum", "averaging", *AROUND, "runs")
+    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
     for (name, momentum), rows in itertools.groupby(averagings, lambda row: row[:2]):
         rows = list(rows)
         for which in ("first", "later"):
@@ -268,27 +273,24 @@ def averagings_table(averagings: Iterable[Averaging]) -> str:
                 list(group) for _, group in itertools.groupby(chosen, lambda r: r.seed)
             ]
             cells = [
-                mean_and_deviation(_mean_of(group, field) for group in by_seed)
-                for field in AROUND
+                mean_and_deviation(_mean(map(value, group)) for group in by_seed)
+                for value in AROUND.values()
             ]
             cells = [f"`{name}`", str(momentum), which, *cells, str(len(by_seed))]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _mean_of(group: Iterable[Averaging], field: str) -> float:
-    values = [getattr(row, field) for row in group]
+def _mean(values: Iterable[float]) -> float:
     values = [value for value in values if not math.isnan(value)]
     return statistics.mean(values) if values else NAN
 
 
 def runs_table(runs: Iterable[Run]) -> str:
     """Final test errors of both arms, over runs (Markdown)."""
-    lines = [
-        "| workload | momentum | kept | recomputed | recomputed - kept | averagings"
-        " | runs |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    header = ("workload", "momentum", "kept", "recomputed", "recomputed - kept")
+    header = (*header, "averagings", "runs")
+    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
     for (name, momentum), rows in itertools.groupby(runs, lambda row: row[:2]):
         rows = list(rows)
         cells = (
