@@ -14,6 +14,7 @@ from experiments.batch_stats import (
     Run,
     averagings_table,
     main,
+    mean_and_deviation,
     percent_wrong,
     read,
     runs_table,
@@ -111,6 +112,24 @@ def test_the_tables_are_those_of_the_runs(page):
     assert averagings_table(read(RESULTS / "batch_stats.csv", Averaging)) in text
     if "README" in page:
         assert runs_table(read(RESULTS / "batch_stats_runs.csv", Run)) in text
+
+
+def test_the_text_says_what_the_table_does_not():
+    text = (ROOT / "experiments" / "README.md").read_text()
+    firsts = [r for r in read(RESULTS / "batch_stats.csv", Averaging) if r.number == 1]
+    slow, fast = (
+        [r for r in firsts if r[:2] == ("digits_mlp", momentum)]
+        for momentum in (0.99, 0.9)
+    )
+    between = mean_and_deviation(r.kept_4 - r.recomputed_4 for r in slow)
+    assert f"still differ by {between}." in text
+    found = [mean_and_deviation(r.recomputed_4 for r in rows) for rows in (slow, fast)]
+    assert f"an error of {found[0]} %" in text
+    assert f"momentum of 0.9 one of {found[1]} %" in text
+    left = [
+        abs(r.kept_1 - r.recomputed_1) for r in firsts if r.workload[:7] == "fashion"
+    ]
+    assert f"leaves {max(left):.2f} points at most" in text
 
 
 def test_the_record_is_whole():
