@@ -167,7 +167,7 @@ def test_split_and_merge_keep_a_run_as_it_is():
 
 
 class Mixed(nnx.Module):
-    """Dropout ahead of the norm, and a spectral norm, which keeps vectors of its own."""
+    """Dropout ahead of the norm; a spectral norm, which keeps vectors of its own."""
 
     def __init__(self, rngs: nnx.Rngs):
         self.dropout = nnx.Dropout(0.5, rngs=rngs)
