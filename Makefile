@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test test-slow lint types notebooks bench clean
+.PHONY: demo test test-slow test-versions test-oldest test-newest lint types notebooks bench clean
 
 demo: $(READY)
 	$(BIN)/python -m experiments demo
@@ -14,6 +14,34 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow
+
+# The library's tests, without those of the experiments, on the oldest versions that it
+# supports and on the newest there are.
+test-versions: test-oldest test-newest
+
+OLDEST = .venv-oldest
+NEWEST = .venv-newest
+VERSIONS = -m pip list --format freeze --exclude autodrop-optax
+TEST_LIBRARY = -m pytest -m "not slow" tests/library autodrop_optax
+
+test-oldest: $(OLDEST)/.ready
+	$(OLDEST)/bin/python $(VERSIONS)
+	$(OLDEST)/bin/python $(TEST_LIBRARY)
+
+$(OLDEST)/.ready: pyproject.toml tests/oldest.txt
+	$(PYTHON) -m venv --clear $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --upgrade pip
+	$(OLDEST)/bin/python -m pip install --quiet --constraint tests/oldest.txt \
+	  --editable ".[test-library]"
+	touch $@
+
+# Made anew each time: what is the newest changes.
+test-newest:
+	$(PYTHON) -m venv --clear $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade pip
+	$(NEWEST)/bin/python -m pip install --quiet --editable ".[test-library]"
+	$(NEWEST)/bin/python $(VERSIONS)
+	$(NEWEST)/bin/python $(TEST_LIBRARY)
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -40,4 +68,4 @@ $(READY): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(OLDEST) $(NEWEST) build dist .pytest_cache .ruff_cache
