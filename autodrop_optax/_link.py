@@ -93,7 +93,8 @@ def autodrop(
         one the angle is that of the rounded parameters, and an averaging rounds the
         parameters. Complex leaves are left alone.
       state_memory_kind: where ``init`` puts them, ``"device"`` or ``"pinned_host"``,
-        the host's memory. They are needed at the ends of epochs alone.
+        the host's memory. They are needed at the ends of epochs alone. On CPUs JAX
+        before 0.10.2 leaves them in the device's memory.
       steps_per_epoch: calls of ``update`` per epoch, for a link that counts.
 
     Returns:
