@@ -6,7 +6,8 @@ READY = $(VENV)/.ready
 # A process for each core; the tests of a file stay together, as they share results.
 WORKERS ?= -n auto --dist loadfile
 
-.PHONY: demo test test-slow lint types notebooks theory bench clean
+.PHONY: demo test test-slow test-versions test-oldest test-newest lint types
+.PHONY: notebooks theory bench clean
 
 demo: $(READY)
 	$(BIN)/python -m experiments demo
@@ -16,6 +17,34 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/pytest $(WORKERS) -m slow
+
+# The library's tests, without those of the experiments, on the oldest versions that it
+# supports and on the newest there are.
+test-versions: test-oldest test-newest
+
+OLDEST = .venv-oldest
+NEWEST = .venv-newest
+VERSIONS = -m pip list --format freeze --exclude autodrop-optax
+TEST_LIBRARY = -m pytest $(WORKERS) -m "not slow" tests/library autodrop_optax
+
+test-oldest: $(OLDEST)/.ready
+	$(OLDEST)/bin/python $(VERSIONS)
+	$(OLDEST)/bin/python $(TEST_LIBRARY)
+
+$(OLDEST)/.ready: pyproject.toml tests/oldest.txt
+	$(PYTHON) -m venv --clear $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --upgrade pip
+	$(OLDEST)/bin/python -m pip install --quiet --constraint tests/oldest.txt \
+	  --editable ".[test-library]"
+	touch $@
+
+# Made anew each time: what is the newest changes.
+test-newest:
+	$(PYTHON) -m venv --clear $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade pip
+	$(NEWEST)/bin/python -m pip install --quiet --editable ".[test-library]"
+	$(NEWEST)/bin/python $(VERSIONS)
+	$(NEWEST)/bin/python $(TEST_LIBRARY)
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -44,4 +73,4 @@ $(READY): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(OLDEST) $(NEWEST) build dist .pytest_cache .ruff_cache

@@ -95,7 +95,8 @@ def autodrop(
         parameters. Complex leaves are left alone. float16 ends at 65504: parameters
         beyond give no information.
       state_memory_kind: where ``init`` puts them, ``"device"`` or ``"pinned_host"``,
-        the host's memory. They are needed at the ends of epochs alone.
+        the host's memory. They are needed at the ends of epochs alone. On CPUs JAX
+        before 0.10.2 leaves them in the device's memory.
       steps_per_epoch: calls of ``update`` per epoch, for a link that counts.
 
     Returns:

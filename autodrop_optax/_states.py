@@ -100,7 +100,7 @@ def _check_one_per_parameter(states: Sequence[State]) -> None:
     taken = set()
     for state in states:
         covered = _covered(state)
-        for path in covered & taken:
+        for path in sorted(covered & taken, key=jax.tree_util.keystr):
             raise ValueError(
                 "Two states of AutoDrop cover the parameters at"
                 f" {jax.tree_util.keystr(path) or 'the root'}: each would drop the rate"

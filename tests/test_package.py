@@ -1,7 +1,8 @@
-"""The wheel, in an environment that has nothing else."""
+"""The package: what it requires, and its wheel where nothing else is installed."""
 
 import subprocess
 import sys
+import tomllib
 import venv
 from pathlib import Path
 
@@ -38,3 +39,16 @@ def test_the_wheel_builds_and_works_in_an_empty_environment(tmp_path):
     installed = run(python, "-m", "pip", "list", "--format", "freeze").lower()
     for unneeded in ("matplotlib", "scikit-learn", "tyro", "pytest", "tensorboardx"):
         assert unneeded not in installed
+
+
+def test_the_oldest_versions_required_are_those_tested():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    required = [*project["dependencies"], *extras["plot"]]
+    required += [r for r in extras["test-library"] if r.startswith("orbax")]
+    pins = (ROOT / "tests" / "oldest.txt").read_text().splitlines()
+    tested = dict(pin.split("==") for pin in pins if pin and pin[0] != "#")
+    oldest = dict(requirement.split(">=") for requirement in required)
+    assert oldest.keys() >= {"chex", "flax", "jax", "matplotlib", "numpy", "optax"}
+    assert oldest == {name: tested[name] for name in oldest}
+    assert tested["jaxlib"] == tested["jax"]

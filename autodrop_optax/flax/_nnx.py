@@ -11,6 +11,9 @@ from flax import nnx
 from autodrop_optax import _end_epoch, _metrics
 from autodrop_optax.flax._average import mean_over_batches
 
+# Flax before 0.12.7 has it as `pure`, a name that later ones deprecate.
+as_pure = getattr(nnx, "as_pure", None) or nnx.pure
+
 
 @nnx.jit
 def end_epoch(model: nnx.Module, optimizer: nnx.Optimizer) -> None:
@@ -25,8 +28,8 @@ def end_epoch(model: nnx.Module, optimizer: nnx.Optimizer) -> None:
     Raises:
       ValueError: as :func:`autodrop_optax.end_epoch`.
     """
-    params = nnx.as_pure(nnx.state(model, optimizer.wrt))
-    opt_state = nnx.as_pure(optimizer.opt_state)
+    params = as_pure(nnx.state(model, optimizer.wrt))
+    opt_state = as_pure(optimizer.opt_state)
     params, opt_state = _end_epoch.end_epoch(params, opt_state)
     nnx.update(model, params)
     nnx.update(optimizer.opt_state, nnx.state(opt_state))
@@ -34,7 +37,7 @@ def end_epoch(model: nnx.Module, optimizer: nnx.Optimizer) -> None:
 
 def autodrop_metrics(optimizer: nnx.Optimizer) -> dict[str, jax.Array]:
     """Returns :func:`autodrop_optax.autodrop_metrics` of an optimizer's state."""
-    return _metrics.autodrop_metrics(nnx.as_pure(optimizer.opt_state))
+    return _metrics.autodrop_metrics(as_pure(optimizer.opt_state))
 
 
 def _call(model: Any, batch: Any) -> Any:

@@ -11,6 +11,7 @@ from flax import nnx
 import autodrop_optax
 from autodrop_optax import autodrop, with_autodrop
 from autodrop_optax.flax import autodrop_metrics, end_epoch, recompute_batch_stats
+from autodrop_optax.flax._nnx import as_pure
 
 
 @pytest.fixture(autouse=True)
@@ -49,19 +50,19 @@ def train(transformation, ends_epochs):
     """Runs NNX and, beside it on the same gradients, plain optax."""
     model = Model(nnx.Rngs(0))
     optimizer = nnx.Optimizer(model, transformation, wrt=nnx.Param)
-    params = jax.tree.map(jnp.copy, nnx.as_pure(nnx.state(model, nnx.Param)))
+    params = jax.tree.map(jnp.copy, as_pure(nnx.state(model, nnx.Param)))
     state = transformation.init(params)
     rng = np.random.default_rng(0)
     for _ in range(8):
         for _ in range(3):
             x, y = (jnp.asarray(rng.normal(size=(16, n)), jnp.float32) for n in (3, 2))
-            gradients = nnx.as_pure(train_step(model, optimizer, x, y))
+            gradients = as_pure(train_step(model, optimizer, x, y))
             updates, state = jax.jit(transformation.update)(gradients, state, params)
             params = optax.apply_updates(params, updates)
         if ends_epochs:
             end_epoch(model, optimizer)
             params, state = autodrop_optax.end_epoch(params, state)
-    found = nnx.as_pure(nnx.state(model, nnx.Param))
+    found = as_pure(nnx.state(model, nnx.Param))
     chex.assert_trees_all_close(found, params, rtol=1e-5, atol=1e-6)
     metrics = autodrop_metrics(optimizer)
     chex.assert_trees_all_close(
@@ -116,13 +117,13 @@ def test_recomputed_statistics_are_the_mean_of_the_batches():
     model.norm.mean[...] = jnp.full(8, jnp.nan)  # whatever was there is gone
     rng = np.random.default_rng(1)
     batches = [jnp.asarray(rng.normal(size=(16, 3)) + i, jnp.float32) for i in range(4)]
-    before = jax.tree.map(jnp.copy, nnx.as_pure(nnx.state(model, nnx.Param)))
+    before = jax.tree.map(jnp.copy, as_pure(nnx.state(model, nnx.Param)))
     recompute_batch_stats(model, iter(batches))
     means, variances = zip(*(batch_statistics(model, x) for x in batches), strict=True)
     found = model.norm.mean[...], model.norm.var[...]
     np.testing.assert_allclose(found[0], np.mean(means, axis=0), rtol=1e-4)
     np.testing.assert_allclose(found[1], np.mean(variances, axis=0), rtol=1e-4)
-    after = nnx.as_pure(nnx.state(model, nnx.Param))
+    after = as_pure(nnx.state(model, nnx.Param))
     chex.assert_trees_all_equal(after, before)
     # The model trains on as before.
     assert model.norm.momentum == 0.99
@@ -159,7 +160,7 @@ def test_split_and_merge_keep_a_run_as_it_is():
             end_epoch(model, optimizer)
             if again:
                 model, optimizer = nnx.merge(*nnx.split((model, optimizer)))
-        return nnx.as_pure(nnx.state(model)), autodrop_metrics(optimizer)
+        return as_pure(nnx.state(model)), autodrop_metrics(optimizer)
 
     plain, merged = trained(again=False), trained(again=True)
     chex.assert_trees_all_equal(merged, plain)

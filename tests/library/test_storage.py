@@ -15,6 +15,9 @@ from autodrop_optax import autodrop, end_epoch, with_autodrop
 STEPS = 3
 EAGER = {"threshold": 180.0, "max_threshold": 180.0, "drop_delay": 2}
 HOST = {"state_memory_kind": "pinned_host"}
+# JAX before 0.10.2 takes note of memory spaces on the CPU in types alone. Only the
+# values can be tested there.
+HOST_KIND = jax.device_put(jnp.ones(()), jax.memory.Space.Host).sharding.memory_kind
 
 
 def link(**keywords):
@@ -90,7 +93,7 @@ def test_in_the_hosts_memory_nothing_changes_but_the_place(way, mode):
     host_params, host_state = train(way, make_params(), **keywords, **HOST)
     chex.assert_trees_all_equal(host_params, params)
     assert kinds(state) == {"device"}
-    assert kinds(host_state) == {"pinned_host"}
+    assert kinds(host_state) == {HOST_KIND}
     for here, there in zip(trees(state), trees(host_state), strict=True):
         chex.assert_trees_all_equal(jax.device_get(there), jax.device_get(here))
     assert int(host_state[1].num_drops) == int(state[1].num_drops) >= 3
@@ -123,7 +126,7 @@ def test_sharded_in_the_hosts_memory(way):
     placed = jax.device_put(make_params(), sharding)
     there, state = train(way, placed, **HOST)
     chex.assert_trees_all_close(there, params, rtol=1e-5, atol=1e-5)
-    assert kinds(state) == {"pinned_host"}
+    assert kinds(state) == {HOST_KIND}
     for tree in trees(state):
         for x in jax.tree.leaves(tree):
             assert x.sharding.spec == P("x")
