@@ -202,7 +202,7 @@ def test_end_epoch_on_windows():
 
 def test_with_autodrop_around_windows():
     optimizer = optax.chain(optax.sgd(0.1), windowed_autodrop(0.1))
-    with pytest.raises(ValueError, match=r"around windowed_autodrop.*one of the two"):
+    with pytest.raises(ValueError, match=r"WindowedAutoDropState.*one of the two"):
         with_autodrop(optimizer, 0.1, 3).init(jnp.ones(2))
 
 
@@ -227,7 +227,7 @@ def test_lookahead_params():
 def test_two_states_over_the_same_parameters():
     optimizer = optax.chain(autodrop(0.1), optax.sgd(0.1), autodrop(0.1))
     params = {"w": jnp.ones(2)}
-    with pytest.raises(ValueError, match=r"2 states of AutoDrop cover.*\['w'\]"):
+    with pytest.raises(ValueError, match=r"Two states of AutoDrop cover.*\['w'\]"):
         end_epoch(params, optimizer.init(params))
 
 
@@ -307,7 +307,9 @@ def test_a_state_made_by_another_transformation(made, used, message):
     ids=["with_autodrop", "schedule_free", "lookahead", "sam"],
 )
 def test_around_an_optimizer_that_jumps(optimizer, params):
-    with pytest.raises(ValueError, match=r"jumps to a point.*averaging=False"):
+    with pytest.raises(
+        ValueError, match=r"jumps to a point.*averaging=False|Keep one of the two"
+    ):
         with_autodrop(optax.chain(optimizer), 0.1, 3).init(params)
 
 
