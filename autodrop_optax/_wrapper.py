@@ -222,7 +222,7 @@ def _check_wrappable(inner_state: optax.OptState) -> None:
     for node in nodes:
         if isinstance(node, autodrops):
             raise ValueError(
-                f"with_autodrop around an optimizer with {type(node).__name__} in its state:"
+                f"with_autodrop around an optimizer with a {type(node).__name__}:"
                 " each would drop the rate on its own. Keep one of the two."
             )
         if isinstance(node, JUMPER_STATES):
