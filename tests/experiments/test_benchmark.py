@@ -49,6 +49,7 @@ def one_device(monkeypatch):
     monkeypatch.setattr(jax, "device_count", lambda: 1)
 
 
+@pytest.mark.slow
 def test_every_row_has_its_figures(tmp_path):
     # A process of its own, with one device: the tests have eight.
     command = [sys.executable, "-m", "experiments.benchmark", "--size", "1e-5"]
