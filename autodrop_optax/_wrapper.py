@@ -28,7 +28,10 @@ from autodrop_optax._trees import (
     check_match,
     inexact_leaves,
     replace_inexact,
+    round_to,
     step_between,
+    wide_dtype,
+    widen,
 )
 from autodrop_optax._updates import counted_steps, require_params, scale_updates
 from autodrop_optax._windowed_algorithm import WindowedAutoDropState
@@ -181,7 +184,13 @@ def _finish_epoch_after_if(
 
 def _add(x: list[jax.Array], u: list[jax.Array]) -> list[jax.Array]:
     """The parameters that the user gets, rounded as optax rounds them."""
-    return jax.tree.leaves(optax.apply_updates(x, u))
+    sums = jax.tree.leaves(optax.apply_updates(x, u))
+    # Narrow ones are rounded for certain: XLA would keep the sum as it was before
+    # rounding, and parameters that the user sees at rest would seem to move.
+    return [
+        round_to(widen(p) + widen(v), p.dtype) if p.dtype != wide_dtype(p.dtype) else s
+        for p, v, s in zip(x, u, sums, strict=True)
+    ]
 
 
 def _took_step(before: optax.OptState, after: optax.OptState) -> jax.Array:
