@@ -12,13 +12,13 @@ from autodrop_optax._algorithm import (
     finish_epoch,
     init_state,
 )
+from autodrop_optax._checks import check_count
 from autodrop_optax._once import once
 from autodrop_optax._settings import (
     Anchor,
     MemoryKind,
     Retrigger,
     Settings,
-    check_count,
 )
 from autodrop_optax._trees import check_match
 from autodrop_optax._updates import counted_steps, require_params, scale_updates

@@ -8,11 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from autodrop_optax._settings import (
-    _check_choice,
-    _check_number,
-    _check_scalar,
+from autodrop_optax._checks import (
+    as_array,
+    check_choice,
     check_count,
+    check_count_or_array,
+    check_number,
+    check_rates,
 )
 
 Smoothing = Literal["time", "value"]
@@ -46,33 +48,12 @@ class WindowedSettings:
     sample_every: chex.Numeric
 
     def __post_init__(self):
-        if callable(self.learning_rate):
-            raise ValueError(
-                "learning_rate is the starting rate and must be a number, got the"
-                f" schedule {self.learning_rate!r}. Put the schedule in the chain and"
-                " give its peak here, as in optax.chain(optax.sgd(schedule),"
-                " windowed_autodrop(peak)): AutoDrop scales whatever the chain does."
-            )
-        _check_number(
-            self, "learning_rate", "positive and finite", lambda v: 0 < v < np.inf
-        )
-        _check_number(
-            self,
-            "drop_factor",
-            "between 0 and 1, both excluded",
-            lambda v: 0 < v < 1,
-            hint=" A drop multiplies the rate by it, as 0.95.",
-        )
-        _check_number(self, "min_learning_rate", "0 or more", lambda v: 0 <= v < np.inf)
-        _check_number(
+        check_rates(self, "windowed_autodrop", factor_example="0.95")
+        check_number(
             self, "threshold", "0 degrees per window or more", lambda v: 0 <= v < np.inf
         )
         for name in ("window_steps", "sample_every"):
-            value = getattr(self, name)
-            if isinstance(value, jax.Array):
-                _check_scalar(name, value)
-            else:
-                check_count(name, value)
+            check_count_or_array(name, getattr(self, name))
         steps = self.window_steps, self.sample_every
         known = not any(isinstance(value, jax.Array) for value in steps)
         if known and int(self.window_steps) % int(self.sample_every):
@@ -82,7 +63,7 @@ class WindowedSettings:
                 " that divides window_steps."
             )
         check_count("buffer_size", self.buffer_size)
-        _check_choice("smoothing", self.smoothing, get_args(Smoothing))
+        check_choice("smoothing", self.smoothing, get_args(Smoothing))
         if not isinstance(self.two_sided, bool):
             raise ValueError(
                 f"two_sided must be True or False, got {self.two_sided!r}. Under"
@@ -91,17 +72,13 @@ class WindowedSettings:
 
     def hyperparams(self) -> WindowedAutoDropHyperparams:
         """Returns the arrays, each with a dtype of its own whatever it came in."""
-
-        def array(value: chex.Numeric, dtype: jax.typing.DTypeLike) -> jax.Array:
-            return jnp.asarray(value).astype(dtype)
-
         return WindowedAutoDropHyperparams(
-            initial_learning_rate=array(self.learning_rate, jnp.float32),
-            drop_factor=array(self.drop_factor, jnp.float32),
-            min_learning_rate=array(self.min_learning_rate, jnp.float32),
-            threshold=array(self.threshold, jnp.float32),
-            window_steps=array(self.window_steps, jnp.int32),
-            sample_every=array(self.sample_every, jnp.int32),
+            initial_learning_rate=as_array(self.learning_rate, jnp.float32),
+            drop_factor=as_array(self.drop_factor, jnp.float32),
+            min_learning_rate=as_array(self.min_learning_rate, jnp.float32),
+            threshold=as_array(self.threshold, jnp.float32),
+            window_steps=as_array(self.window_steps, jnp.int32),
+            sample_every=as_array(self.sample_every, jnp.int32),
             smooth_by_value=jnp.asarray(self.smoothing == "value"),
             two_sided=jnp.asarray(self.two_sided),
         )

@@ -14,6 +14,7 @@ from autodrop_optax._algorithm import (
     finish_epoch,
     init_state,
 )
+from autodrop_optax._checks import check_count
 from autodrop_optax._once import once
 from autodrop_optax._placement import store
 from autodrop_optax._settings import (
@@ -21,7 +22,6 @@ from autodrop_optax._settings import (
     MemoryKind,
     Retrigger,
     Settings,
-    check_count,
 )
 from autodrop_optax._states import JUMPER_STATES
 from autodrop_optax._trees import (
