@@ -9,3 +9,10 @@ def strict_arrays():
     """Nothing may depend on implicit promotion of dtypes or ranks."""
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
         yield
+
+
+@pytest.fixture
+def standard_promotion():
+    """For tests with transformations of optax that need implicit promotion."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield

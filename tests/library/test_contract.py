@@ -24,12 +24,7 @@ from autodrop_optax import (
     with_autodrop,
 )
 
-
-@pytest.fixture(autouse=True)
-def promotion_as_adamw_needs_it():
-    with jax.numpy_dtype_promotion("standard"):
-        yield
-
+pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 # A drop at the end of every epoch from the third on, at every second with averaging.
 EAGER = {"threshold": 180.0, "max_threshold": 180.0}

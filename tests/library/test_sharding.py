@@ -46,12 +46,19 @@ def scalar_reductions_alone(text):
     return shapes and all(re.fullmatch(r"(f32\[\](, )?)+", s) for s in shapes)
 
 
-def test_the_state_inherits_the_sharding(mesh):
+@pytest.mark.parametrize(
+    ("link", "trees"),
+    [
+        (autodrop(0.1), ("anchor", "previous_step", "average")),
+        (windowed_autodrop(0.1), ("running_mean", "previous_mean", "previous_step")),
+    ],
+    ids=["epochs", "windows"],
+)
+def test_the_state_inherits_the_sharding(mesh, link, trees):
     params = jax.device_put(leaves(0), shardings(mesh))
-    link = autodrop(0.1)
     for state in (link.init(params), jax.jit(link.init)(params)):
-        for tree in (state.anchor, state.previous_step, state.average):
-            for name, x in tree.items():
+        for tree in trees:
+            for name, x in getattr(state, tree).items():
                 assert x.sharding.is_equivalent_to(params[name].sharding, x.ndim)
 
 
@@ -205,15 +212,6 @@ def test_the_wrapper_gathers_nothing(mesh):
     text = update.lower(params, state, params).compile().as_text()
     assert not gathers(text)
     assert scalar_reductions_alone(text)
-
-
-def test_the_windows_inherit_the_sharding(mesh):
-    params = jax.device_put(leaves(0), shardings(mesh))
-    link = windowed_autodrop(0.1)
-    for state in (link.init(params), jax.jit(link.init)(params)):
-        for tree in (state.running_mean, state.previous_mean, state.previous_step):
-            for name, x in tree.items():
-                assert x.sharding.is_equivalent_to(params[name].sharding, x.ndim)
 
 
 @pytest.mark.parametrize("sample_every", [1, 2])
