@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import signal
 import struct
 from pathlib import Path
 
@@ -45,3 +46,15 @@ def write_idx():
         return path
 
     return write
+
+
+@pytest.fixture
+def ctrl_c_counts():
+    """Has processes started by a test take note of Ctrl-C.
+
+    Where this one ignores it, as in a shell's background, they would inherit that. They
+    do not inherit a handler. (`preexec_fn` would fork, which JAX does not bear.)
+    """
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, usual)

@@ -206,6 +206,7 @@ def test_sweep_writes_a_table(tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ctrl_c_counts")
 class TestKilledProcess:
     """A real process is killed and interrupted; it goes on as if nothing had been."""
 
@@ -231,8 +232,6 @@ class TestKilledProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # Ctrl-C counts in it, also where it does not here: in a shell's background.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self.processes.append(process)
         return process

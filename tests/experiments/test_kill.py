@@ -180,6 +180,7 @@ def test_processes_that_disagree_stop(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ctrl_c_counts")
 def test_a_kill_of_either_of_two_processes_leaves_no_trace(tmp_path):
     epochs = 16
     whole, broken = tmp_path / "whole", tmp_path / "broken"

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import tempfile
@@ -43,9 +42,6 @@ class Processes:
                 env=environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C counts in it, also where it does not here: in a shell's
-                # background.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
             for command, output in zip(commands, self._outputs, strict=True)
         ]
