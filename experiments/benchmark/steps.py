@@ -47,6 +47,34 @@ def link_rows(config: BenchmarkConfig) -> Iterator[Row]:
             )
 
 
+def accumulated_rows(config: BenchmarkConfig) -> Iterator[Row]:
+    """AutoDrop around and inside of gradient accumulation, an optimizer's step alone."""
+    link = autodrop(0.1)
+    base = accumulated(SGD)
+    others = {
+        "MultiSteps(sgd), link": optax.chain(base, link),
+        "MultiSteps(sgd, link)": accumulated(optax.chain(SGD, link)),
+        "with_autodrop(MultiSteps(sgd))": with_autodrop(base, 0.1, NEVER),
+        "MultiSteps(with_autodrop(sgd))": accumulated(with_autodrop(SGD, 0.1, NEVER)),
+    }
+    gradients = [normal_leaves(config.scaled(10**7), leaves=20, seed=0)]
+    for name, optimizer in others.items():
+        # 8 micro-batches: two steps of the optimizer.
+        yield timed_row(
+            f"micro-batch, 10 M: {name} / MultiSteps(sgd)",
+            functools.partial(optimizer_side, base, gradients, 8),
+            optimizer_side(optimizer, gradients, 8),
+            config.repeats,
+        )
+
+
+def accumulated(
+    optimizer: optax.GradientTransformation,
+) -> optax.GradientTransformation:
+    """An optimizer that steps once in four micro-batches."""
+    return optax.MultiSteps(optimizer, 4).gradient_transformation()
+
+
 def wrapper_rows(config: BenchmarkConfig) -> Iterator[Row]:
     """The demo's training step with and without ``with_autodrop``, no epoch end."""
     data = synthetic_fashion_mnist(config)
