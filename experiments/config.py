@@ -1,5 +1,6 @@
 """What defines a run."""
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -76,19 +77,34 @@ class RunConfig:
             )
 
 
-def differences(ours: dict[str, Any], recorded: dict[str, Any]) -> list[str]:
+def config_differences(config: RunConfig, recorded: dict[str, Any]) -> list[str]:
+    """Returns what differs between a configuration and the content of a config.json.
+
+    An option that is not in the record came after it: it counts as at its default,
+    which is what the run did.
+    """
+    defaults = dataclasses.asdict(RunConfig())
+    return differences(dataclasses.asdict(config), recorded, defaults)
+
+
+def differences(
+    ours: dict[str, Any],
+    recorded: dict[str, Any],
+    defaults: dict[str, Any] | None = None,
+) -> list[str]:
     """Returns what differs between a configuration and a recorded one.
 
     Args:
       ours: a configuration, as ``dataclasses.asdict`` gives it.
-      recorded: the content of a run's config.json.
+      recorded: the content of a run's config.json or workload.json.
+      defaults: for what is not in the record.
 
     Returns:
       An entry ``key: recorded value there, value here`` for every key that differs.
     """
     # Through JSON, in which a tuple is a list.
     ours = _flat(json.loads(json.dumps(ours)))
-    theirs = _flat(recorded)
+    theirs = _flat(json.loads(json.dumps(defaults or {}))) | _flat(recorded)
     return [
         f"{key}: {theirs.get(key)} there, {ours.get(key)} here"
         for key in sorted(ours | theirs)

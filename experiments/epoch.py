@@ -59,7 +59,7 @@ def make_epoch(
         _, _, rest = nnx.split(model, nnx.Param, ...)
         return loss, nnx.to_pure_dict(rest)
 
-    def run_epoch(state, data):
+    def run_epoch(state, data, order_key):
         def step(carry, batch):
             params, rest, opt_state = carry
             batch, key = batch
@@ -109,5 +109,6 @@ def make_epoch(
         return TrainState(params, rest, opt_state, state.epoch + 1), metrics
 
     jitted = devices.jit(run_epoch, donate_argnums=0)
-    # The data set's name is no array: pass the arrays alone.
-    return lambda state, data: jitted(state, data.arrays)
+    # The data set's name is no array: pass the arrays alone. The key is no constant:
+    # all seeds have the same compiled code.
+    return lambda state, data: jitted(state, data.arrays, order_key)

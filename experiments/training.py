@@ -30,6 +30,7 @@ from experiments.recipe import Recipe
 from experiments.records import (
     MetricsWriter,
     Row,
+    is_finished,
     open_run,
     read_metrics,
     write_environment,
@@ -79,14 +80,14 @@ def train(
         json.dumps([dataclasses.asdict(config), workload, str(folder), resume]),
         "the run",
     )
+    open_run(folder, config, workload, resume=resume)
+    if is_finished(folder, config):
+        return read_metrics(folder)
     state, run_epoch = set_up(config, dataset, devices)
     dataset = devices.replicate(dataset)
-    open_run(folder, config, workload, resume=resume)
     with Checkpoints(folder / "checkpoints") as checkpoints:
         state = checkpoints.restore_latest(like=state)
         epochs_done = int(state.epoch)
-        if epochs_done == config.epochs:
-            return read_metrics(folder)
         with contextlib.ExitStack() as stack:
             writer = None
             if is_primary():
