@@ -28,6 +28,7 @@ _WORKLOAD = "workload.json"
 _ENVIRONMENT = "environment.json"
 _METRICS = "metrics.jsonl"
 _TENSORBOARD = "tensorboard"
+CHECKPOINTS = "checkpoints"
 _PACKAGES = ("jax", "jaxlib", "optax", "flax", "orbax-checkpoint", "numpy")
 
 
@@ -75,12 +76,13 @@ def open_run(
 
 
 def is_finished(folder: Path, config: RunConfig) -> bool:
-    """Whether the folder holds this very run with all of its epochs."""
+    """Whether the folder holds this very run, all epochs and the last checkpoint."""
     path = folder / _CONFIG
     return (
         path.exists()
         and not config_differences(config, _read_json(path))
         and len(read_metrics(folder)) == config.epochs
+        and (folder / CHECKPOINTS / str(config.epochs)).exists()
     )
 
 

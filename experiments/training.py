@@ -28,6 +28,7 @@ from experiments.processes import (
 )
 from experiments.recipe import Recipe
 from experiments.records import (
+    CHECKPOINTS,
     MetricsWriter,
     Row,
     is_finished,
@@ -80,12 +81,12 @@ def train(
         json.dumps([dataclasses.asdict(config), workload, str(folder), resume]),
         "the run",
     )
+    state, run_epoch = set_up(config, dataset, devices)
+    dataset = devices.replicate(dataset)
     open_run(folder, config, workload, resume=resume)
     if is_finished(folder, config):
         return read_metrics(folder)
-    state, run_epoch = set_up(config, dataset, devices)
-    dataset = devices.replicate(dataset)
-    with Checkpoints(folder / "checkpoints") as checkpoints:
+    with Checkpoints(folder / CHECKPOINTS) as checkpoints:
         state = checkpoints.restore_latest(like=state)
         epochs_done = int(state.epoch)
         with contextlib.ExitStack() as stack:
