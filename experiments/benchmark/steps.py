@@ -12,11 +12,12 @@ import optax
 from flax import nnx
 
 from autodrop_optax import autodrop, windowed_autodrop, with_autodrop
+from experiments import optimizers
 from experiments.benchmark.config import BenchmarkConfig
 from experiments.benchmark.inputs import Leaves, normal_leaves, synthetic_fashion_mnist
 from experiments.benchmark.timing import Row, Side, going_on, timed_row
 from experiments.data.dataset import Dataset
-from experiments.training import cross_entropy
+from experiments.evaluation import cross_entropy
 from experiments.workloads import WORKLOADS
 
 SGD = optax.sgd(0.1, momentum=0.9)
@@ -48,7 +49,7 @@ def link_rows(config: BenchmarkConfig) -> Iterator[Row]:
 
 
 def accumulated_rows(config: BenchmarkConfig) -> Iterator[Row]:
-    """AutoDrop around and inside of gradient accumulation, an optimizer's step alone."""
+    """A micro-batch with AutoDrop around or inside of gradient accumulation."""
     link = autodrop(0.1)
     base = accumulated(SGD)
     others = {
@@ -78,7 +79,7 @@ def accumulated(
 def wrapper_rows(config: BenchmarkConfig) -> Iterator[Row]:
     """The demo's training step with and without ``with_autodrop``, no epoch end."""
     data = synthetic_fashion_mnist(config)
-    base = WORKLOADS["fashion_mnist_mlp"].optimizer(0.1)
+    base = optimizers.sgd(0.1, momentum=0.9, weight_decay=5e-4)
     wrapped = with_autodrop(base, 0.1, NEVER)
     for how, scan in (("one scan", True), ("step calls", False)):
         yield timed_row(
@@ -93,7 +94,7 @@ def wrapper_rows(config: BenchmarkConfig) -> Iterator[Row]:
 def windowed_rows(config: BenchmarkConfig) -> Iterator[Row]:
     """The demo's training step and an optimizer's alone, with windows of 64 steps."""
     data = synthetic_fashion_mnist(config)
-    base = WORKLOADS["fashion_mnist_mlp"].optimizer(0.1)
+    base = optimizers.sgd(0.1, momentum=0.9, weight_decay=5e-4)
     # Others in each window: the angle of a straight line would take a second pass.
     gradients = [normal_leaves(config.scaled(10**7), 20, seed) for seed in range(3)]
     for sampled, sample_every, limit in (
@@ -155,7 +156,7 @@ def training_side(
     """The steps of an epoch of the demo, in one jitted scan or each a jitted call."""
     workload = WORKLOADS["fashion_mnist_mlp"]
     graphdef, params = nnx.split(workload.model(data, nnx.Rngs(0)))
-    images, labels = data.train_images, data.train_labels
+    images, labels = data.train_inputs, data.train_labels
     size = len(labels) // workload.batch_size * workload.batch_size
     order = np.random.default_rng(0).permutation(len(labels))[:size]
     batches = jnp.asarray(order.reshape(-1, workload.batch_size))
