@@ -1,4 +1,4 @@
-"""`python -m experiments {train,demo,sweep,list}`."""
+"""`python -m experiments {train,demo,sweep,study,list}`."""
 
 import sys
 import textwrap
@@ -20,6 +20,8 @@ from experiments.processes import is_primary
 from experiments.progress import Progress
 from experiments.records import read_metrics
 from experiments.schedules import SCHEDULES
+from experiments.studies import STUDIES
+from experiments.studies.command import study_command
 from experiments.tables import Result
 from experiments.training import train
 from experiments.workloads import WORKLOADS
@@ -122,6 +124,9 @@ def list_command() -> None:
     print("\nSchedules")
     for name, build in SCHEDULES.items():
         print(f"  {name:<20}{_first_line(build)}")
+    print("\nStudies")
+    for name, study in STUDIES.items():
+        print(f"  {name:<20}{study.what}")
     print("\nPresets")
     for name, preset in PRESETS.items():
         print(f"  {name}\n{textwrap.indent(str(preset), ' ' * 4)}")
@@ -139,6 +144,7 @@ def main(args: Sequence[str] | None = None) -> None:
                 "train": train_command,
                 "demo": demo,
                 "sweep": sweep_command,
+                "study": study_command,
                 "list": list_command,
             },
             prog="python -m experiments",
@@ -151,7 +157,7 @@ def main(args: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(
             "\nStopped. All finished epochs are kept: `train` goes on from there with"
-            " --resume, `demo` and `sweep` when called again."
+            " --resume, `demo`, `sweep` and `study` when called again."
         )
 
 

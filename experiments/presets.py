@@ -17,8 +17,8 @@ class Preset:
     config: RunConfig
     what: str
     why: str
-    expected: str
-    time: str
+    expected: str = "see the table of results in experiments/README.md."
+    time: str = "as long as the others."
 
     def __str__(self) -> str:
         notes = [field.name for field in fields(self) if field.name != "config"]
@@ -113,6 +113,94 @@ PRESETS: dict[str, Preset] = {
         why="The schedule to beat where the length of the run is known.",
         expected="Fashion-MNIST 9.73 ± 0.16, digits 2.09 ± 0.12 (as above).",
         time="As above.",
+    ),
+    "cosine": Preset(
+        config=RunConfig(schedule="cosine"),
+        what="The rate to zero along half a cosine.",
+        why="The usual schedule where the length of the run is known.",
+    ),
+    "cosine_restarts": Preset(
+        config=RunConfig(schedule="cosine_restarts"),
+        what="Three cosine decays, of 1, 2 and 4 sevenths of the run.",
+        why=(
+            "Warm restarts: each decay is twice as long as the last, and the run ends"
+            " with the end of one."
+        ),
+    ),
+    "cyclical": Preset(
+        config=RunConfig(schedule="cyclical"),
+        what="Six triangles from a quarter of the rate, each half as high as the last.",
+        why=(
+            "The policy triangular2, with what its author advises: the lower rate a"
+            " quarter to a third of the upper, half a cycle two to ten epochs."
+        ),
+    ),
+    "one_cycle": Preset(
+        config=RunConfig(schedule="one_cycle"),
+        what="Up from a 25th of the rate in 30 % of the run, then down to nearly zero.",
+        why=(
+            "The same peak as all others have, though its author would look for a"
+            " higher one."
+        ),
+    ),
+    "warmup_stable_decay": Preset(
+        config=RunConfig(schedule="warmup_stable_decay"),
+        what="5 % of the run up, 75 % at the rate, 20 % down to zero.",
+        why="Only the last fifth has to know when the run ends.",
+    ),
+    "plateau": Preset(
+        config=RunConfig(schedule="plateau", validation_fraction=0.1),
+        what="The rate times 0.2 after 5 epochs without a lower validation loss.",
+        why=(
+            "What people use who do not want to say when to drop. A tenth of the"
+            " training examples is held out for it."
+        ),
+    ),
+    "multistep_held_out": Preset(
+        config=RunConfig(schedule="multistep", validation_fraction=0.1),
+        what="As multistep, without the tenth that is held out for plateau.",
+        why="What the examples are worth that plateau does without.",
+    ),
+    "schedule_free_sgd": Preset(
+        config=RunConfig(schedule="schedule_free_sgd"),
+        what="Schedule-free SGD at ten times the rate, with 5 % of warm-up.",
+        why="Needs no length of the run. Its authors advise 10 to 50 times the rate.",
+    ),
+    "schedule_free_adamw": Preset(
+        config=RunConfig(schedule="schedule_free_adamw"),
+        what="Schedule-free AdamW at its own rate of 0.0025, with 5 % of warm-up.",
+        why="Needs no length of the run; the rate is its authors' default.",
+    ),
+    "scaled_autodrop": Preset(
+        config=RunConfig(schedule="scaled_autodrop"),
+        what="AutoDrop with the demo's settings, scaled to the length of the run.",
+        why=(
+            "One rule for all workloads: times scale with the epochs, the threshold in"
+            " degrees per epoch inversely. 60 epochs give the demo's settings."
+        ),
+    ),
+    "scaled_autodrop_no_averaging": Preset(
+        config=RunConfig(
+            schedule="scaled_autodrop", autodrop=AutoDropOptions(averaging=False)
+        ),
+        what="As scaled_autodrop; a drop leaves the parameters as they are.",
+        why="What the averaging is worth.",
+    ),
+    "scaled_autodrop_authors": Preset(
+        config=RunConfig(
+            schedule="scaled_autodrop",
+            autodrop=AutoDropOptions(anchor="before_averaging"),
+        ),
+        what="As scaled_autodrop; the step after an averaging holds the jump.",
+        why="What the authors' program does, where the paper does otherwise.",
+    ),
+    "scaled_autodrop_at_once": Preset(
+        config=RunConfig(
+            schedule="scaled_autodrop",
+            autodrop=AutoDropOptions(drop_delay=1, averaging=False),
+        ),
+        what="As scaled_autodrop; a drop at the trigger, without delay and averaging.",
+        why="The method without its second half.",
     ),
     "multistep": Preset(
         config=RunConfig(schedule="multistep"),

@@ -2,16 +2,11 @@
 
 import csv
 import dataclasses
-import datetime
-import importlib.metadata
 import json
 import math
 import os
-import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
 
 import jax
 import tyro
@@ -28,10 +23,8 @@ from experiments.benchmark.steps import (
     wrapper_rows,
 )
 from experiments.benchmark.timing import Row
+from experiments.environment import PACKAGES, environment
 from experiments.errors import UserError
-
-PACKAGES = ("jax", "jaxlib", "optax", "flax", "numpy", "autodrop-optax", "torch")
-
 
 ROWS: dict[RowName, Callable[[BenchmarkConfig], Iterator[Row]]] = {
     "link": link_rows,
@@ -75,34 +68,13 @@ def benchmark(config: BenchmarkConfig) -> list[Row]:
             figures = ["" if math.isnan(x) else f"{x:.6g}" for x in row[1:6]]
             writer.writerow((row.what, *figures, row.met))
     record = {
-        **environment(),
+        **environment((*PACKAGES, "torch")),
         "load": {"before": load, "after": os.getloadavg()},
         "config": dataclasses.asdict(config),
     }
     text = json.dumps(record, indent=2, default=str)
     (config.out / "benchmark.json").write_text(text + "\n")
     return rows
-
-
-def environment() -> dict[str, Any]:
-    """Where the figures come from."""
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = None
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [x.partition(":")[2].strip() for x in lines if x.startswith("model name")]
-    return {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "versions": versions,
-        "device": jax.devices()[0].device_kind,
-        "cpu": names[0] if names else platform.processor(),
-        "cpu_count": os.cpu_count(),
-    }
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -29,15 +29,24 @@ def scaled_options(epochs: int, options: AutoDropOptions) -> AutoDropOptions:
     """Returns the demo's settings, which are for 60 epochs, for a number of epochs.
 
     Times scale with the run, the change of the angle per epoch inversely: 60 epochs
-    give threshold 0.4, delay 5 and window 12.
+    give threshold 0.4, delay 5 and window 12. An option that differs from the paper's
+    has been given, and stays.
     """
     threshold = 0.4 * 60 / epochs
+    scaled = {
+        "threshold": threshold,
+        "max_threshold": threshold,
+        "drop_delay": max(1, round(epochs / 12)),
+        "window": max(1, round(epochs / 5)),
+    }
+    paper = AutoDropOptions()
     return dataclasses.replace(
         options,
-        threshold=threshold,
-        max_threshold=threshold,
-        drop_delay=max(1, round(epochs / 12)),
-        window=max(1, round(epochs / 5)),
+        **{
+            name: value
+            for name, value in scaled.items()
+            if getattr(options, name) == getattr(paper, name)
+        },
     )
 
 

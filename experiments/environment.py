@@ -1,0 +1,45 @@
+"""Where figures come from: date, versions and hardware."""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+PACKAGES = ("jax", "jaxlib", "optax", "flax", "numpy", "autodrop-optax")
+
+
+def environment(packages: Iterable[str] = PACKAGES) -> dict[str, Any]:
+    """Returns date, versions and hardware; a package that is not there as None."""
+    versions = {}
+    for name in packages:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = None
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [x.partition(":")[2].strip() for x in lines if x.startswith("model name")]
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "versions": versions,
+        "device": jax.devices()[0].device_kind,
+        "cpu": names[0] if names else platform.processor(),
+        "cpu_count": os.cpu_count(),
+    }
+
+
+def write_provenance(path: Path) -> None:
+    """Writes beside a table, as .json, what command made it and where."""
+    arguments = [shlex.quote(argument) for argument in sys.argv[1:]]
+    command = " ".join(["python -m experiments", *arguments])
+    record = {"command": command, **environment()}
+    path.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")

@@ -1,0 +1,7 @@
+"""Questions, each with the runs that answer it. One entry is one study."""
+
+from experiments.studies.evidence import EVIDENCE
+from experiments.studies.study import Study
+from experiments.studies.tuning import TUNING_STUDY
+
+STUDIES: dict[str, Study] = {"tuning": TUNING_STUDY, **EVIDENCE}

@@ -1,0 +1,70 @@
+"""`python -m experiments study NAME`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from experiments.errors import choose
+from experiments.jobs import FinishedJob
+from experiments.queue import run_queue
+from experiments.records import is_finished, read_metrics
+from experiments.studies import STUDIES
+from experiments.studies.study import Runs, plan
+
+RESULTS = Path("experiments/results/studies")
+
+
+def study_command(
+    name: Annotated[str, tyro.conf.Positional],
+    *,
+    workloads: tuple[str, ...] | None = None,
+    seeds: tuple[int, ...] | None = None,
+    epochs: int | None = None,
+    workers: int | None = None,
+    out: Path = Path("runs/studies"),
+    results: Path = RESULTS,
+    data_dir: Path | None = None,
+    list_only: bool = False,
+    report_only: bool = False,
+) -> None:
+    """Makes the runs of a study that are not there yet, then its tables and figures.
+
+    What is finished is taken as it is, what was begun goes on. Studies share their
+    runs.
+
+    Args:
+      name: `list` shows the studies.
+      workloads: by default the study's.
+      seeds: by default the study's.
+      epochs: passes over the training examples; by default each workload's.
+      workers: runs at a time, each with a core of its own; by default one a core, and 1
+        where JAX computes on something else.
+      out: folder for the runs.
+      results: folder for tables and figures, and of the tuned rates.
+      data_dir: folder with the data sets' files.
+      list_only: show the runs and which are finished, and do nothing.
+      report_only: make tables and figures from the runs that are finished.
+    """
+    study = choose(STUDIES, "study", name)
+    seeds = study.seeds if seeds is None else seeds
+    jobs = [
+        job
+        for workload in workloads or study.workloads
+        for job in plan(study.arms(workload), workload, seeds, out, results, epochs)
+    ]
+    if list_only:
+        for job in jobs:
+            done = len(read_metrics(job.folder))
+            print(f"{done:4d}/{job.config.epochs} epochs  {job.folder}")
+        return
+    if not report_only:
+        run_queue(jobs, workers=workers, data_dir=data_dir)
+    finished = [
+        FinishedJob(job, read_metrics(job.folder))
+        for job in jobs
+        if is_finished(job.folder, job.config)
+    ]
+    print(f"{len(finished)} of {len(jobs)} runs are finished")
+    if finished:
+        study.report(Runs(name, finished, len(jobs)), results)

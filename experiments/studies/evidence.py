@@ -1,0 +1,178 @@
+"""AutoDrop and its rivals on real images and text, in the time that two cores have."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments import figures
+from experiments.environment import write_provenance
+from experiments.studies.rows import (
+    TARGET,
+    evidence_rows,
+    read_rows,
+    summary_table,
+    write_rows,
+)
+from experiments.studies.study import Arm, Runs, Study, arm
+from experiments.workloads import WORKLOADS
+
+# All of them on the first workload, where a run takes a minute.
+ALL = (
+    "constant",
+    "multistep",
+    "exponential",
+    "linear_decay",
+    "cosine",
+    "cosine_restarts",
+    "cyclical",
+    "one_cycle",
+    "warmup_stable_decay",
+    "plateau",
+    "multistep_held_out",
+    "hypergradient",
+    "schedule_free_sgd",
+    "schedule_free_adamw",
+    "paper_autodrop",
+    "scaled_autodrop",
+    "scaled_autodrop_no_averaging",
+    "scaled_autodrop_authors",
+    "scaled_autodrop_at_once",
+    "windowed_autodrop",
+)
+MAIN = (
+    "constant",
+    "multistep",
+    "linear_decay",
+    "cosine",
+    "paper_autodrop",
+    "scaled_autodrop",
+    "windowed_autodrop",
+)
+FIRST = "fashion_mnist_mlp"
+
+
+def schedule_arms(workload: str) -> list[Arm]:
+    """Every schedule on the first workload, the main ones on the others."""
+    if workload == FIRST:
+        return [arm(name) for name in ALL]
+    adamw = WORKLOADS[workload].optimizer == "adamw"
+    free = "schedule_free_adamw" if adamw else "schedule_free_sgd"
+    return [arm(name) for name in (*MAIN, free)]
+
+
+def write_evidence(runs: Runs, results: Path, name: str = "{workload}") -> None:
+    """Writes and prints a table for each workload, with multi-step's error as target.
+
+    Args:
+      runs: the finished ones.
+      results: folder for the tables.
+      name: of a table, without its suffix.
+    """
+    for workload in runs.workloads:
+        path = results / f"{name.format(workload=workload)}.csv"
+        rows = evidence_rows(runs.of(workload), target=target_of(workload, results))
+        if not rows:
+            print(f"{workload}: no run of {TARGET} is finished, so no error to reach.")
+            continue
+        write_rows(path, rows)
+        write_provenance(path)
+        print(f"{workload}\n{summary_table(rows)}\ntable: {path}\n")
+
+
+def target_of(workload: str, results: Path) -> float | None:
+    """Returns the mean final error of multi-step in the study of schedules."""
+    path = results / f"{workload}.csv"
+    rows = read_rows(path) if path.exists() else []
+    finals = [row.final_error for row in rows if row.schedule == TARGET]
+    return sum(finals) / len(finals) if finals else None
+
+
+def report_schedules(runs: Runs, results: Path) -> None:
+    """The tables, anew: multi-step is in them."""
+    for workload in runs.workloads:
+        (results / f"{workload}.csv").unlink(missing_ok=True)
+    write_evidence(runs, results)
+
+
+def report_ablation(runs: Runs, results: Path) -> None:
+    """The tables."""
+    write_evidence(runs, results, "{workload}_ablation")
+
+
+def ablation_arms(workload: str) -> list[Arm]:
+    """AutoDrop's parts one by one; what BatchNorm's statistics add is batch_stats'."""
+    del workload
+    delays = (1, 2, 10)
+    return [
+        arm("scaled_autodrop"),
+        arm("scaled_autodrop_no_averaging"),
+        *(
+            arm(
+                "scaled_autodrop",
+                f"scaled_autodrop_delay{delay}",
+                autodrop__drop_delay=delay,
+            )
+            for delay in delays
+        ),
+    ]
+
+
+def optimizer_arms(workload: str) -> list[Arm]:
+    """Multi-step and AutoDrop on top of each optimizer."""
+    del workload
+    settings: Sequence[tuple[str, dict]] = (
+        ("sgd", {}),
+        ("nesterov", {}),
+        ("adamw", {"learning_rate": 1e-3, "weight_decay": 1e-2}),
+    )
+    return [
+        arm(preset, f"{preset}_{name}", optimizer=name, **changes)
+        for name, changes in settings
+        for preset in ("multistep", "scaled_autodrop")
+    ]
+
+
+def report_optimizers(runs: Runs, results: Path) -> None:
+    """The tables."""
+    write_evidence(runs, results, "{workload}_optimizers")
+
+
+def report_courses(runs: Runs, results: Path) -> None:
+    """Rate, angle, loss and error of each workload's first seed."""
+    for workload in runs.workloads:
+        seed = min(done.job.config.seed for done in runs.of(workload))
+        figure = figures.compare(
+            {
+                done.job.preset: done.rows
+                for done in runs.of(workload)
+                if done.job.config.seed == seed
+            },
+            title=f"{WORKLOADS[workload].data}, {WORKLOADS[workload].network}",
+        )
+        path = results / f"{workload}_courses.png"
+        figures.save(figure, path)
+        print(f"figure: {path}")
+
+
+EVIDENCE = {
+    "schedules": Study(
+        what="How do all schedules compare, at one rate tuned for multi-step?",
+        workloads=(FIRST, "digits_mlp"),
+        seeds=(0, 1, 2, 3, 4),
+        arms=schedule_arms,
+        report=report_schedules,
+    ),
+    "ablation": Study(
+        what="What are AutoDrop's averaging and delay worth?",
+        workloads=(FIRST,),
+        seeds=(0, 1, 2),
+        arms=ablation_arms,
+        report=report_ablation,
+    ),
+    "optimizers": Study(
+        what="Does AutoDrop work on top of SGD, Nesterov's momentum and AdamW?",
+        workloads=("digits_mlp",),
+        seeds=(0, 1, 2, 3, 4),
+        arms=optimizer_arms,
+        report=report_optimizers,
+    ),
+}

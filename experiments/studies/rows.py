@@ -1,0 +1,137 @@
+"""What is reported of a run, one line of a table."""
+
+import csv
+import statistics
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments.jobs import FinishedJob
+from experiments.records import read_commit
+
+TARGET = "multistep"
+
+
+class EvidenceRow(NamedTuple):
+    """A run's outcome on the test set."""
+
+    workload: str
+    schedule: str
+    seed: int
+    final_error: float  # percent, after the last epoch
+    best_error: float  # percent, the minimum over epochs: picked on the test set
+    area: float  # percent x epochs: the sum of the errors after each epoch
+    # First epoch after which the error is at most the mean final error of multi-step;
+    # one more than there are where there is none.
+    epochs_to_multistep: int
+    seconds: float
+    commit: str
+
+
+def evidence_rows(
+    finished: Sequence[FinishedJob], target: float | None = None
+) -> list[EvidenceRow]:
+    """Summarises runs on one workload.
+
+    Args:
+      finished: the runs.
+      target: percent; by default the mean final error of the runs of multi-step among
+        them.
+
+    Returns:
+      A row for each run; none if there is no target.
+    """
+    if target is None:
+        finals = [d.rows[-1]["test_error"] for d in finished if d.job.preset == TARGET]
+        if not finals:
+            return []
+        target = statistics.mean(finals)
+    return [evidence_row(done, target) for done in finished]
+
+
+def evidence_row(done: FinishedJob, target: float) -> EvidenceRow:
+    """Summarises a run."""
+    errors = [row["test_error"] for row in done.rows]
+    reached = (n for n, error in enumerate(errors, start=1) if error <= target)
+    config = done.job.config
+    return EvidenceRow(
+        workload=config.workload,
+        schedule=done.job.preset,
+        seed=config.seed,
+        final_error=errors[-1],
+        best_error=min(errors),
+        area=sum(errors),
+        epochs_to_multistep=next(reached, len(errors) + 1),
+        seconds=sum(row["seconds"] for row in done.rows),
+        commit=read_commit(done.job.folder),
+    )
+
+
+def write_rows(path: Path, rows: Iterable[EvidenceRow]) -> None:
+    """Writes a table."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(EvidenceRow._fields)
+        for row in rows:
+            writer.writerow(
+                f"{value:.4f}" if isinstance(value, float) else value for value in row
+            )
+
+
+def read_rows(path: Path) -> list[EvidenceRow]:
+    """Reads a table."""
+    kinds = EvidenceRow.__annotations__
+    with path.open(newline="") as file:
+        return [
+            EvidenceRow(**{name: kinds[name](value) for name, value in row.items()})
+            for row in csv.DictReader(file)
+        ]
+
+
+def mean_sd(values: Iterable[float], digits: int = 2) -> str:
+    """Mean ± sample standard deviation (n - 1), which one value does not have."""
+    values = list(values)
+    mean = f"{statistics.mean(values):.{digits}f}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}"
+
+
+def by_schedule(rows: Iterable[EvidenceRow]) -> dict[str, list[EvidenceRow]]:
+    """Groups rows that stand together."""
+    return {name: list(g) for name, g in groupby(rows, key=lambda row: row.schedule)}
+
+
+def markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table for a page."""
+    rows = [header, ["---"] * len(header), *lines]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def summary_table(rows: Sequence[EvidenceRow]) -> str:
+    """One line per schedule, in the order of the rows; mean ± sd over the seeds."""
+    header = (
+        "schedule",
+        "n",
+        "final test error in %",
+        "area",
+        "epochs to multi-step's error",
+        "minimum over epochs in %",
+        "seconds",
+    )
+    lines = []
+    for name, group in by_schedule(rows).items():
+        lines.append(
+            (
+                f"`{name}`",
+                str(len(group)),
+                mean_sd(row.final_error for row in group),
+                mean_sd((row.area for row in group), 0),
+                f"{statistics.median(row.epochs_to_multistep for row in group):g}",
+                mean_sd(row.best_error for row in group),
+                f"{statistics.median(row.seconds for row in group):.0f}",
+            )
+        )
+    return markdown(header, lines)

@@ -1,0 +1,112 @@
+"""A study: a set of runs that answers a question, and what is drawn from them."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from experiments.config import RunConfig
+from experiments.errors import choose
+from experiments.jobs import FinishedJob, Job
+from experiments.presets import PRESETS
+from experiments.studies.tuned import tuned_rate
+from experiments.workloads import WORKLOADS
+
+
+class Arm(NamedTuple):
+    """One way to train, to be run with every seed."""
+
+    label: str  # names its runs: the same label is the same configuration
+    config: RunConfig  # but for workload, epochs and seed
+
+
+@dataclass(frozen=True)
+class Study:
+    """Which runs there are, and what they show.
+
+    Attributes:
+      what: the question, in one line.
+      workloads: where it is asked by default.
+      seeds: by default.
+      arms: the arms on a workload.
+      report: writes and prints what the finished runs of one or several workloads
+        show. It gets them in the order of the plan, and a folder.
+    """
+
+    what: str
+    workloads: tuple[str, ...]
+    seeds: tuple[int, ...]
+    arms: Callable[[str], Sequence[Arm]]
+    report: Callable[["Runs", Path], None]
+
+
+class Runs(NamedTuple):
+    """The finished runs of a study."""
+
+    study: str
+    finished: list[FinishedJob]
+    planned: int
+
+    def of(self, workload: str) -> list[FinishedJob]:
+        """Those on one workload."""
+        return [done for done in self.finished if done.job.config.workload == workload]
+
+    @property
+    def workloads(self) -> list[str]:
+        """The workloads that have finished runs, in order."""
+        return list(dict.fromkeys(d.job.config.workload for d in self.finished))
+
+
+def arm(preset: str, label: str | None = None, **changes: Any) -> Arm:
+    """A preset with changes. A name with a dot is an option of an option."""
+    config = choose(PRESETS, "preset", preset).config
+    for name, value in changes.items():
+        config = replaced(config, name.split("__"), value)
+    return Arm(label or preset, config)
+
+
+def replaced(config: Any, path: Sequence[str], value: Any) -> Any:
+    """Returns a dataclass with one value replaced, at any depth."""
+    name, *rest = path
+    if rest:
+        value = replaced(getattr(config, name), rest, value)
+    return dataclasses.replace(config, **{name: value})
+
+
+def plan(
+    arms: Iterable[Arm],
+    workload: str,
+    seeds: Iterable[int],
+    out: Path,
+    results: Path,
+    epochs: int | None = None,
+) -> list[Job]:
+    """Lists the runs of arms on a workload, at its tuned rate and length.
+
+    Args:
+      arms: an arm whose configuration names a rate keeps it.
+      workload: its name.
+      seeds: one run each.
+      out: where the runs go, those of all studies.
+      results: where the table of tuned rates is.
+      epochs: by default the workload's.
+    """
+    entry = choose(WORKLOADS, "workload", workload)
+    seeds = tuple(seeds)
+    jobs = []
+    for label, config in arms:
+        rate = config.learning_rate
+        if rate is None:
+            rate = tuned_rate(workload, results)
+        for seed in seeds:
+            full = dataclasses.replace(
+                config,
+                workload=workload,
+                epochs=entry.epochs if epochs is None else epochs,
+                seed=seed,
+                learning_rate=rate,
+            )
+            folder = out / f"{workload}-{label}-seed{seed}"
+            jobs.append(Job(label, full, folder))
+    return jobs

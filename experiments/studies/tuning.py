@@ -1,0 +1,69 @@
+"""The rate of each workload, tuned for the multi-step schedule alone."""
+
+import csv
+import math
+from pathlib import Path
+
+from experiments.environment import write_provenance
+from experiments.studies.study import Arm, Runs, Study, arm
+from experiments.studies.tuned import TUNING, tuned_rate, validation_errors
+from experiments.workloads import WORKLOADS
+
+FACTORS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)  # of the workload's rate
+
+
+def arms(workload: str) -> list[Arm]:
+    """Multi-step at rates around the workload's own, without a tenth held out."""
+    rates = [factor * WORKLOADS[workload].learning_rate for factor in FACTORS]
+    return [
+        arm(
+            "multistep_held_out",
+            f"tuning_{rate:g}",
+            learning_rate=rate,
+        )
+        for rate in rates
+    ]
+
+
+def report(runs: Runs, results: Path) -> None:
+    """Writes the validation errors of all workloads; test errors are not looked at."""
+    kept = []
+    path = results / TUNING
+    if path.exists():
+        with path.open(newline="") as file:
+            kept = [r for r in csv.reader(file) if r and r[0] not in runs.workloads][1:]
+    lines = [
+        (
+            done.job.config.workload,
+            f"{done.job.config.learning_rate:g}",
+            done.job.config.seed,
+            f"{done.rows[-1]['validation_error']:.4f}",
+        )
+        for done in runs.finished
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("workload", "learning_rate", "seed", "validation_error"))
+        writer.writerows([*kept, *lines])
+    write_provenance(path)
+    for workload in runs.workloads:
+        print(f"{workload}: final validation error in %, mean over seeds")
+        for rate, error in validation_errors(workload, results).items():
+            print(f"  rate {rate:<8g} {error:.3f}")
+        best = tuned_rate(workload, results)
+        assert best is not None
+        ends = [
+            f * WORKLOADS[workload].learning_rate for f in (FACTORS[0], FACTORS[-1])
+        ]
+        if any(math.isclose(best, end) for end in ends):
+            print(f"  {best:g} is at the end of the grid: widen it.")
+
+
+TUNING_STUDY = Study(
+    what="Which rate suits the multi-step schedule, on examples held out?",
+    workloads=("fashion_mnist_mlp", "digits_mlp"),
+    seeds=(100, 101),
+    arms=arms,
+    report=report,
+)
