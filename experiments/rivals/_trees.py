@@ -10,7 +10,7 @@ def dot(a: optax.Params, b: optax.Params) -> jax.Array:
     products = jax.tree.map(
         lambda x, y: jnp.sum(x.astype(jnp.float32) * y.astype(jnp.float32)), a, b
     )
-    return sum(jax.tree.leaves(products), jnp.float32(0))
+    return jax.tree.reduce(jnp.add, products, jnp.float32(0))
 
 
 def squared_norm(a: optax.Params) -> jax.Array:

@@ -93,7 +93,7 @@ def hypergradient(
             inner_state=inner.init(params),
         )
 
-    def update(updates, state: HypergradientState, params=None, **extra_args):
+    def update(updates, state, params=None, **extra_args):
         rate, direction = state.learning_rate, state.direction
         gradient = updates
         if weight_decay:

@@ -37,17 +37,15 @@ def reference(
 
 
 @pytest.mark.parametrize(
-    ("momentum", "nesterov"),
+    ("momentum", "nesterov", "rule", "beta", "weight_decay"),
     [
-        pytest.param(0.0, False, id="sgd"),
-        pytest.param(0.9, False, id="heavy-ball"),
-        pytest.param(0.9, True, id="nesterov"),
+        pytest.param(0.0, False, "additive", 2e-4, 0.0, id="sgd"),
+        pytest.param(0.9, False, "additive", 2e-4, 0.1, id="heavy-ball-l2"),
+        pytest.param(0.9, True, "additive", 2e-4, 0.0, id="nesterov"),
+        pytest.param(0.0, False, "multiplicative", 0.05, 0.1, id="sgd-times-l2"),
+        pytest.param(0.9, True, "multiplicative", 0.05, 0.0, id="nesterov-times"),
     ],
 )
-@pytest.mark.parametrize(
-    ("rule", "beta"), [("additive", 2e-4), ("multiplicative", 0.05)]
-)
-@pytest.mark.parametrize("weight_decay", [0.0, 0.1], ids=["plain", "l2"])
 def test_follows_the_paper(momentum, nesterov, rule, beta, weight_decay):
     gradients = gradients_of(30)
     inner = optax.chain(

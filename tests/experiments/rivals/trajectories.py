@@ -6,22 +6,21 @@ import numpy as np
 import optax
 
 
-def gradients_of(steps: int, size: int = 5, seed: int = 0) -> np.ndarray:
+def gradients_of(
+    steps: int, size: int = 5, seed: int = 0, strength: float = 1.0
+) -> np.ndarray:
     """Gradients that first agree and later do not, shape (steps, size), float64."""
     rng = np.random.default_rng(seed)
-    mean = np.linspace(1.0, 2.0, size) * np.exp(-np.arange(steps) / 10)[:, None]
+    mean = (
+        strength * np.linspace(1.0, 2.0, size) * np.exp(-np.arange(steps) / 10)[:, None]
+    )
     return mean + rng.normal(size=(steps, size)) * 0.3
 
 
 def as_tree(vector: np.ndarray) -> dict[str, jax.Array]:
     """Splits a vector of at least two numbers into two leaves of different rank."""
-    vector = jnp.asarray(vector, jnp.float32)
-    return {"w": vector[:-1].reshape(1, -1), "b": vector[-1]}
-
-
-def as_vector(tree: dict[str, jax.Array]) -> np.ndarray:
-    """The inverse of :func:`as_tree`, float64."""
-    return np.append(np.ravel(tree["w"]), tree["b"]).astype(np.float64)
+    vector = np.asarray(vector, np.float32)
+    return {"w": jnp.asarray(vector[None, :-1]), "b": jnp.asarray(vector[-1])}
 
 
 def run(transformation, start: np.ndarray, gradients: np.ndarray, read):
@@ -38,7 +37,8 @@ def run(transformation, start: np.ndarray, gradients: np.ndarray, read):
       what ``read`` gives after every step, arrays of shape (steps,); the last state.
     """
     params = as_tree(start)
-    trees = jax.vmap(as_tree)(jnp.asarray(gradients, jnp.float32))
+    gradients = np.asarray(gradients, np.float32)
+    trees = {"w": gradients[:, None, :-1], "b": gradients[:, -1]}
 
     def step(carry, gradient):
         params, state = carry
