@@ -161,6 +161,11 @@ PRESETS: dict[str, Preset] = {
         what="As multistep, without the tenth that is held out for plateau.",
         why="What the examples are worth that plateau does without.",
     ),
+    "hypergradient": Preset(
+        config=RunConfig(schedule="hypergradient"),
+        what="The rate changed in each step by 0.001 times its own gradient.",
+        why="Its authors' additive rule and their default, from the recipe's rate.",
+    ),
     "schedule_free_sgd": Preset(
         config=RunConfig(schedule="schedule_free_sgd"),
         what="Schedule-free SGD at ten times the rate, with 5 % of warm-up.",

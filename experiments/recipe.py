@@ -16,6 +16,7 @@ class Recipe:
     """A workload's recipe with what a configuration changes in it."""
 
     learning_rate: float  # the initial one
+    optimizer_name: str  # of OPTIMIZERS
     optimizer: Callable[[LearningRate], optax.GradientTransformation]
     momentum: float
     weight_decay: float
@@ -54,6 +55,7 @@ class Recipe:
             decay = workload.weight_decay
         return cls(
             learning_rate=rate,
+            optimizer_name=name,
             optimizer=lambda rate: make(rate, workload.momentum, decay),
             momentum=workload.momentum,
             weight_decay=decay,

@@ -20,6 +20,7 @@ from experiments.schedules.fixed import (
     one_cycle,
     warmup_stable_decay,
 )
+from experiments.schedules.hypergradient import hypergradient_descent
 from experiments.schedules.plateau import plateau
 from experiments.schedules.schedule import Schedule
 from experiments.schedules.schedule_free import schedule_free_adamw, schedule_free_sgd
@@ -38,6 +39,7 @@ SCHEDULES: dict[str, Callable[[RunConfig, Recipe], Schedule]] = {
     "one_cycle": one_cycle,
     "warmup_stable_decay": warmup_stable_decay,
     "plateau": plateau,
+    "hypergradient": hypergradient_descent,
     "schedule_free_sgd": schedule_free_sgd,
     "schedule_free_adamw": schedule_free_adamw,
 }
