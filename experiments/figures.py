@@ -22,7 +22,7 @@ def compare(runs: Mapping[str, Sequence[Row]], title: str) -> Figure:
       The figure, with its canvas.
     """
     return plot_history(
-        {name: _columns(rows) for name, rows in runs.items()},
+        {name: columns(rows) for name, rows in runs.items()},
         panels=("learning_rate", "angular_velocity", "train_loss", "test_error"),
         labels={"test_error": "test error (%)"},
         log_scale={"train_loss": (1, 2, 5)},
@@ -36,11 +36,12 @@ def save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def _columns(rows: Sequence[Row]) -> dict[str, np.ndarray]:
-    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+def columns(rows: Sequence[Row]) -> dict[str, np.ndarray]:
+    """A run's rows as `plot_history` takes them: one array for each name."""
+    found = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     # A row has the rate of its epoch; to draw is the one from its end on.
-    rates = columns["learning_rate"]
-    columns["learning_rate"] = np.append(rates[1:], rates[-1])
+    rates = found["learning_rate"]
+    found["learning_rate"] = np.append(rates[1:], rates[-1])
     # Schedules that know their drops in advance have them marked as well.
-    columns["num_drops"] = np.cumsum(np.isin(columns["epoch"], drop_epochs(rows)))
-    return columns
+    found["num_drops"] = np.cumsum(np.isin(found["epoch"], drop_epochs(rows)))
+    return found

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments import figures
 from experiments.environment import write_provenance
 from experiments.studies.rows import (
     TARGET,
@@ -134,23 +133,6 @@ def optimizer_arms(workload: str) -> list[Arm]:
 def report_optimizers(runs: Runs, results: Path) -> None:
     """The tables."""
     write_evidence(runs, results, "{workload}_optimizers")
-
-
-def report_courses(runs: Runs, results: Path) -> None:
-    """Rate, angle, loss and error of each workload's first seed."""
-    for workload in runs.workloads:
-        seed = min(done.job.config.seed for done in runs.of(workload))
-        figure = figures.compare(
-            {
-                done.job.preset: done.rows
-                for done in runs.of(workload)
-                if done.job.config.seed == seed
-            },
-            title=f"{WORKLOADS[workload].data}, {WORKLOADS[workload].network}",
-        )
-        path = results / f"{workload}_courses.png"
-        figures.save(figure, path)
-        print(f"figure: {path}")
 
 
 EVIDENCE = {
