@@ -61,10 +61,8 @@ def report(runs: Runs, results: Path) -> None:
             print(f"  rate {rate:<8g} {error:.3f}")
         best = tuned_rate(workload, results)
         assert best is not None
-        ends = [
-            f * WORKLOADS[workload].learning_rate for f in (FACTORS[0], FACTORS[-1])
-        ]
-        if any(math.isclose(best, end) for end in ends):
+        rates = grid(workload)
+        if any(math.isclose(best, end) for end in (rates[0], rates[-1])):
             print(f"  {best:g} is at the end of the grid: widen it.")
 
 
