@@ -195,4 +195,6 @@ def run_in_worker(job: Job, data_dir: Path | None) -> Job:
 
     with contextlib.suppress(KeyboardInterrupt):
         run_job(job, data_dir, on_epoch)
+    if os.getppid() != shared.parent:
+        os._exit(1)  # or it would wait for jobs for ever
     return job

@@ -159,7 +159,7 @@ def test_a_study_from_the_command_line(tmp_path, capsys):
     assert record["command"].startswith("python -m experiments")
     assert record["versions"]["jax"]
     main(["study", "table2", *arguments, *folders, "--report-only"])
-    assert "1 of 13 runs are finished" in capsys.readouterr().out
+    assert "1 of 9 runs are finished" in capsys.readouterr().out
 
 
 def test_an_unknown_study_is_an_error():
