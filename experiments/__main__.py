@@ -1,4 +1,4 @@
-"""`python -m experiments {train,demo,sweep,study,list}`."""
+"""`python -m experiments {train,demo,sweep,study,tables,list}`."""
 
 import sys
 import textwrap
@@ -15,6 +15,7 @@ from experiments.devices import ALL_DEVICES, OnDevices, set_up_devices
 from experiments.errors import UserError, choose
 from experiments.history import summarise
 from experiments.jobs import plan, run_all
+from experiments.pages import tables_command
 from experiments.presets import PRESETS
 from experiments.processes import is_primary
 from experiments.progress import Progress
@@ -145,6 +146,7 @@ def main(args: Sequence[str] | None = None) -> None:
                 "demo": demo,
                 "sweep": sweep_command,
                 "study": study_command,
+                "tables": tables_command,
                 "list": list_command,
             },
             prog="python -m experiments",

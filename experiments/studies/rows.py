@@ -1,11 +1,14 @@
 """What is reported of a run, one line of a table."""
 
 import csv
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
+
+from scipy import stats
 
 from experiments.jobs import FinishedJob
 from experiments.records import read_commit
@@ -135,3 +138,38 @@ def summary_table(rows: Sequence[EvidenceRow]) -> str:
             )
         )
     return markdown(header, lines)
+
+
+def differences_table(rows: Sequence[EvidenceRow], baseline: str = TARGET) -> str:
+    """Each schedule's final error minus a baseline's, taken seed by seed.
+
+    Differences whose |t| exceeds the two-sided limit at 5 % are marked.
+    """
+    groups = by_schedule(rows)
+    base = {row.seed: row.final_error for row in groups.pop(baseline)}
+    header = ("schedule", f"minus `{baseline}`, points of error", "n", "t", "limit")
+    lines = []
+    for name, group in groups.items():
+        differences = [r.final_error - base[r.seed] for r in group if r.seed in base]
+        n = len(differences)
+        if n < 2:
+            continue
+        t = paired_t(differences)
+        limit = float(stats.t.ppf(0.975, n - 1))
+        verdict = f"{t:+.2f}"
+        if abs(t) > limit:
+            verdict = f"**{verdict}**"
+        mean = statistics.mean(differences)
+        sd = statistics.stdev(differences)
+        lines.append(
+            (f"`{name}`", f"{mean:+.2f} ± {sd:.2f}", str(n), verdict, f"{limit:.2f}")
+        )
+    return markdown(header, lines)
+
+
+def paired_t(differences: Sequence[float]) -> float:
+    """The t statistic of differences; without any scatter 0 or infinite."""
+    mean, sd = statistics.mean(differences), statistics.stdev(differences)
+    if sd == 0:
+        return math.copysign(math.inf, mean) if mean else 0.0
+    return mean / (sd / math.sqrt(len(differences)))

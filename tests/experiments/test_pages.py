@@ -1,0 +1,79 @@
+"""Tables on pages are those of the results."""
+
+import math
+
+import pytest
+
+from experiments import pages
+from experiments.errors import UserError
+from experiments.studies.rows import (
+    EvidenceRow,
+    differences_table,
+    paired_t,
+    write_rows,
+)
+
+
+@pytest.fixture
+def rows():
+    finals = {"multistep": (10.0, 11.0, 12.0), "cosine": (9.0, 9.5, 11.5)}
+    return [
+        EvidenceRow("digits_mlp", name, seed, error, error, 60.0, 2, 1.0, "abc")
+        for name, errors in finals.items()
+        for seed, error in enumerate(errors)
+    ]
+
+
+@pytest.mark.parametrize("page", pages.PAGES, ids=["first", "second"])
+def test_committed_pages_are_those_of_the_results(page):
+    assert pages.filled(page.read_text()) == page.read_text(), (
+        "run `python -m experiments tables`"
+    )
+
+
+def test_what_stands_between_the_marks_is_made_anew(rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(pages, "STUDIES", tmp_path)
+    write_rows(tmp_path / "x.csv", rows)
+    page = "before\n<!-- table: summary x -->\nold\n<!-- end -->\nafter\n"
+    text = pages.filled(page)
+    assert text.startswith("before\n<!-- table: summary x -->\n\n| schedule |")
+    assert text.endswith("|\n\n<!-- end -->\nafter\n")
+    assert "old" not in text
+    assert "| `cosine` | 3 | 10.00 ± 1.32 |" in text
+    assert pages.filled(text) == text
+
+
+@pytest.mark.parametrize(
+    ("mark", "message"),
+    [("nothing x", "unknown table 'nothing x'"), ("summary no", "no results for the")],
+)
+def test_a_mark_without_a_table_is_an_error(mark, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(pages, "STUDIES", tmp_path)
+    with pytest.raises(UserError, match=message):
+        pages.filled(f"<!-- table: {mark} -->\n<!-- end -->")
+
+
+def test_differences_by_hand(rows):
+    # -1, -1.5, -0.5: mean -1, sd 0.5, t = -1 / (0.5 / sqrt(3)).
+    table = differences_table(rows)
+    assert "| `cosine` | -1.00 ± 0.50 | 3 | -3.46 | 4.30 |" in table
+    assert "| `multistep` |" not in table
+
+
+def test_a_difference_beyond_the_limit_is_marked(rows):
+    surer = [
+        row._replace(final_error=row.final_error - 0.5 * (row.seed == 0))
+        if row.schedule == "cosine"
+        else row
+        for row in rows
+    ]
+    # -1.5, -1.5, -0.5 still is not; nearly equal ones are.
+    assert "**" not in differences_table(surer)
+    equal = [r._replace(final_error=8.0 + r.seed + 0.01 * r.seed) for r in rows[3:]]
+    assert "**" in differences_table([*rows[:3], *equal])
+
+
+def test_t_without_scatter():
+    assert paired_t([1.0, 1.0]) == math.inf
+    assert paired_t([-1.0, -1.0]) == -math.inf
+    assert paired_t([0.0, 0.0]) == 0.0
