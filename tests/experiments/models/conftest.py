@@ -34,7 +34,7 @@ def randomised():
     return build_random
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def forward():
     """Calls a network, compiled as a whole; running statistics move as usual."""
     return nnx.jit(lambda model, inputs: model(inputs))
@@ -51,21 +51,10 @@ def state_dtypes():
     return dtypes
 
 
-@pytest.fixture
-def num_parameters():
-    """Counts the parameters of a network that is built without its memory."""
-
-    def count(build) -> int:
-        model = nnx.eval_shape(lambda: build(rngs=nnx.Rngs(0)))
-        leaves = jax.tree.leaves(nnx.state(model, nnx.Param))
-        return sum(leaf.size for leaf in leaves)
-
-    return count
-
-
 class Product(NamedTuple):
     """A convolution or a matrix product in a network."""
 
+    primitive: str
     operand_dtypes: set[str]
     shape: tuple[int, ...]  # of what comes out
 
@@ -85,9 +74,10 @@ def products():
 
 def _products(jaxpr):
     for equation in jaxpr.eqns:
-        if equation.primitive.name in ("conv_general_dilated", "dot_general"):
+        primitive = equation.primitive.name
+        if primitive in ("conv_general_dilated", "dot_general"):
             dtypes = {str(variable.aval.dtype) for variable in equation.invars}
-            yield Product(dtypes, equation.outvars[0].aval.shape)
+            yield Product(primitive, dtypes, equation.outvars[0].aval.shape)
         for value in equation.params.values():
             if hasattr(value, "jaxpr"):
                 yield from _products(value.jaxpr)

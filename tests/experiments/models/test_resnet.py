@@ -18,6 +18,7 @@ from experiments.models import (
     resnet50,
 )
 from experiments.models.layers import batch_norm as batch_norm_layer
+from experiments.models.layers import conv as conv_layer
 
 CIFAR_18 = functools.partial(resnet18, 10, stem="cifar")
 CIFAR_34 = functools.partial(resnet34, 100, stem="cifar")
@@ -77,7 +78,6 @@ def test_shapes_at_full_size(products, build, image, features, logits):
     assert head.shape == logits
 
 
-@pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
 @pytest.mark.parametrize(
     ("kind", "reference", "width"),
     [
@@ -102,14 +102,13 @@ def test_block(
     channels,
     stride,
     num_shortcut_layers,
-    training,
 ):
     block = randomised(functools.partial(kind, channels, width, stride))
-    block.set_attributes(use_running_average=not training, raise_if_not_found=False)
+    block.train()
     assert len(block.shortcut.layers) == num_shortcut_layers
     # 8: "SAME" would pad it on one side only. 7: sizes that are no multiples of 2.
     x = images(3, 8, 7, channels)
-    norm = functools.partial(batch_norm, training=training)
+    norm = functools.partial(batch_norm, training=True)
     expected = reference(x.astype(np.float64), block, stride, norm)
     np.testing.assert_allclose(forward(block, x), expected, rtol=1e-4, atol=1e-4)
 
@@ -160,19 +159,13 @@ def test_running_statistics_move_in_training_alone(randomised, forward):
     assert all(jax.tree.leaves(moved))
 
 
-def test_convolutions_start_as_he_et_al_say():
-    block = BottleneckBlock(64, 128, 2, rngs=nnx.Rngs(0))
-    for layer, fan_out in [
-        (block.conv1, 128),
-        (block.conv2, 9 * 128),
-        (block.conv3, 512),
-        (block.shortcut.layers[0], 512),
-    ]:
-        kernel = values(layer.kernel)
-        assert kernel.std() == pytest.approx(np.sqrt(2 / fan_out), rel=0.03)
-        # Normal and not cut off: 2.1 deviations are passed by 3.6 % of the values.
-        share = np.mean(np.abs(kernel) > 2.1 * np.sqrt(2 / fan_out))
-        assert share == pytest.approx(0.0357, rel=0.2)
+@pytest.mark.parametrize("size", [1, 3])
+def test_convolutions_start_as_he_et_al_say(size):
+    layer = conv_layer(64, 128, size, dtype=jnp.float32, rngs=nnx.Rngs(0))
+    kernel = values(layer.kernel) / np.sqrt(2 / (size**2 * 128))
+    assert kernel.std() == pytest.approx(1, rel=0.03)
+    # Normal and not cut off: 3.6 % of the values are beyond 2.1 deviations.
+    assert np.mean(np.abs(kernel) > 2.1) == pytest.approx(0.0357, rel=0.2)
 
 
 def test_bfloat16(products, state_dtypes, randomised, forward):
