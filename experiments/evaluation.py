@@ -37,7 +37,7 @@ def evaluate(
     """
     model.eval()
     size = len(labels)
-    batch_size = devices.round_up(batch_size)
+    batch_size = devices.round_up(min(batch_size, size))
     padding = -size % batch_size
 
     def batched(x: jax.Array) -> jax.Array:

@@ -11,7 +11,10 @@ from flax import nnx
 from experiments.data.dataset import Dataset
 from experiments.data.digits import load_digits
 from experiments.data.fashion_mnist import load_fashion_mnist
-from experiments.models import MLP
+from experiments.data.fashion_mnist_small import load_fashion_mnist_small
+from experiments.data.text import load_pydoc
+from experiments.models import MLP, BasicBlock, ResNet, Transformer
+from experiments.models.layers import with_matrix_products
 
 
 def as_it_is(inputs: jax.Array) -> jax.Array:
@@ -56,6 +59,34 @@ def mlp(dataset: Dataset, rngs: nnx.Rngs, *, hidden_sizes: tuple[int, ...]) -> M
     return MLP(shape, hidden_sizes, dataset.num_classes, rngs=rngs)
 
 
+def small_resnet(dataset: Dataset, rngs: nnx.Rngs, *, width: int) -> ResNet:
+    """A residual network of three blocks for small images, made for a CPU."""
+    model = ResNet(
+        BasicBlock,
+        (1, 1, 1),
+        dataset.num_classes,
+        stem="cifar",
+        width=width,
+        in_channels=dataset.train_inputs.shape[-1],
+        rngs=rngs,
+    )
+    return with_matrix_products(model)
+
+
+def transformer(
+    dataset: Dataset, rngs: nnx.Rngs, *, width: int, num_layers: int, num_heads: int
+) -> Transformer:
+    """A transformer that fits the data set."""
+    return Transformer(
+        dataset.num_classes,
+        dataset.train_inputs.shape[1],
+        width=width,
+        num_layers=num_layers,
+        num_heads=num_heads,
+        rngs=rngs,
+    )
+
+
 WORKLOADS: dict[str, Workload] = {
     "fashion_mnist_mlp": Workload(
         data="Fashion-MNIST",
@@ -80,5 +111,27 @@ WORKLOADS: dict[str, Workload] = {
         weight_decay=1e-2,
         batch_size=32,
         epochs=60,
+    ),
+    "fashion_mnist_resnet": Workload(
+        data="Fashion-MNIST, 8000 images of 14 x 14",
+        network="ResNet 8-16-32, BatchNorm",
+        load=functools.partial(load_fashion_mnist_small, train_size=8000),
+        model=functools.partial(small_resnet, width=8),
+        optimizer="sgd",
+        learning_rate=0.1,
+        weight_decay=5e-4,
+        batch_size=64,
+        epochs=30,
+    ),
+    "pydoc_transformer": Workload(
+        data="Python's help topics, 2400 windows of 64 characters",
+        network="transformer, 2 layers, width 64, 4 heads",
+        load=functools.partial(load_pydoc, length=64, train_size=2400),
+        model=functools.partial(transformer, width=64, num_layers=2, num_heads=4),
+        optimizer="adamw",
+        learning_rate=4e-3,
+        weight_decay=0.1,
+        batch_size=16,
+        epochs=25,
     ),
 }

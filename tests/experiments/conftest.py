@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 
 from experiments.data.digits import load_digits
 
@@ -58,3 +59,15 @@ def ctrl_c_counts():
     usual = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, usual)
+
+
+@pytest.fixture
+def num_parameters():
+    """Counts the parameters of a network that is built without its memory."""
+
+    def count(build) -> int:
+        model = nnx.eval_shape(lambda: build(rngs=nnx.Rngs(0)))
+        leaves = jax.tree.leaves(nnx.state(model, nnx.Param))
+        return sum(leaf.size for leaf in leaves)
+
+    return count

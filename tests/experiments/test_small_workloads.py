@@ -1,0 +1,88 @@
+"""The two workloads between a perceptron and the papers' networks."""
+
+import math
+import shutil
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from experiments.config import RunConfig
+from experiments.data.dataset import Dataset
+from experiments.data.text import text_dataset
+from experiments.evaluation import evaluate
+from experiments.training import train
+from experiments.workloads import WORKLOADS
+
+
+@pytest.fixture(scope="module")
+def letters():
+    """42 training windows of 8 letters; what follows a space is hard to say."""
+    words = np.random.default_rng(0).choice(["cat ", "mat ", "on ", "the "], 110)
+    return text_dataset("Words", "a test", "".join(words), length=8)
+
+
+@pytest.fixture(scope="module")
+def images():
+    """130 training images, dark or bright ones."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 140)
+    inputs = rng.normal(labels[:, None, None, None], 0.3, (140, 6, 6, 1))
+    inputs, labels = jnp.asarray(inputs, jnp.float32), jnp.asarray(labels, jnp.int32)
+    return Dataset(
+        "Shades", "a test", 2, inputs[:130], labels[:130], inputs[130:], labels[130:]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "example", "classes", "parameters"),
+    [
+        # Convolutions 9ab and BatchNorm 2c: stem 72 + 16; blocks 2 * (576 + 16);
+        # 1152 + 2304 + 2 * 32, shortcut 128 + 32; 4608 + 9216 + 2 * 64, shortcut
+        # 512 + 64; linear layer 32 * 10 + 10.
+        pytest.param("fashion_mnist_resnet", (14, 14, 1), 10, 19_810, id="resnet"),
+        # Embeddings 104 * 64 + 64 * 64, blocks 2 * 49_984, LayerNorm 2 * 64.
+        pytest.param("pydoc_transformer", (64,), 104, 110_848, id="transformer"),
+    ],
+)
+def test_number_of_parameters(num_parameters, name, example, classes, parameters):
+    inputs = jnp.zeros((1, *example))
+    dataset = Dataset("", "", classes, inputs, inputs, inputs, inputs)
+    build = WORKLOADS[name].model
+    assert num_parameters(lambda rngs: build(dataset, rngs)) == parameters
+
+
+@pytest.mark.parametrize("batch_size", [3, 1000])
+def test_text_is_evaluated_by_character(letters, batch_size):
+    model = WORKLOADS["pydoc_transformer"].model(letters, nnx.Rngs(0))
+    inputs, labels = letters.train_inputs, np.asarray(letters.train_labels)
+    loss, error = evaluate(model, inputs, letters.train_labels, batch_size=batch_size)
+    logits = np.asarray(model(inputs), np.float64).reshape(labels.size, -1)
+    of_labels = logits[np.arange(labels.size), labels.ravel()]
+    losses = np.log(np.exp(logits).sum(axis=1)) - of_labels
+    np.testing.assert_allclose(loss, losses.mean(), rtol=1e-5)
+    wrong = logits.argmax(axis=1) != labels.ravel()
+    np.testing.assert_allclose(error, 100 * wrong.mean(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("workload", "data", "error"),
+    [
+        pytest.param("fashion_mnist_resnet", "images", 20, id="resnet"),
+        pytest.param("pydoc_transformer", "letters", 60, id="transformer"),
+    ],
+)
+def test_training_learns_and_resumes(request, tmp_path, workload, data, error):
+    dataset = request.getfixturevalue(data)
+    config = RunConfig(workload, "constant", epochs=8)
+    rows = train(config, tmp_path / "run", dataset)
+    assert all(math.isfinite(row["test_loss"]) for row in rows)
+    assert rows[-1]["train_loss"] < 0.6 * rows[0]["train_loss"]
+    assert rows[-1]["test_error"] < error
+
+    # Running statistics and Adam's moments come back from the checkpoint.
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "8")
+    again = train(config, tmp_path / "run", dataset, resume=True)
+    for key in ("train_loss", "test_loss", "test_error"):
+        assert again[-1][key] == rows[-1][key]
