@@ -4,16 +4,28 @@ A page has `<!-- table: NAME -->` in front of a table and `<!-- end -->` behind 
 stands between them is made here and nowhere else.
 """
 
+import csv
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 from experiments.errors import UserError
-from experiments.studies.rows import differences_table, read_rows, summary_table
+from experiments.studies.rows import (
+    differences_table,
+    markdown,
+    read_rows,
+    summary_table,
+)
 
 ROOT = Path(__file__).parents[1]
 STUDIES = ROOT / "experiments" / "results" / "studies"
-PAGES = (ROOT / "README.md", ROOT / "experiments" / "README.md")
+BENCHMARK = ROOT / "experiments" / "results" / "benchmark.csv"
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "experiments" / "README.md",
+    ROOT / "docs" / "optax.md",
+    ROOT / "docs" / "windowed.md",
+)
 BLOCK = re.compile(r"(<!-- table: (.+?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
@@ -27,9 +39,50 @@ def differences(name: str) -> str:
     return differences_table(read_rows(STUDIES / f"{name}.csv"))
 
 
+# The rows of the benchmark that pages show, by what each starts with.
+COSTS = {
+    "main": (
+        "step, 10 M: sgd, link / sgd",
+        "step, 100 M: sgd, link / sgd",
+        "step, 100 M: with_autodrop(sgd) / sgd",
+        "step, 100 M: sgd, reduce_on_plateau / sgd",
+        "step, 100 M: schedule_free / sgd",
+        "training, one scan: with_autodrop / without",
+        "training, step calls: with_autodrop / without",
+        "angle, 100 M in 1, 90 degrees",
+        "angle, 100 M in 200, 90 degrees",
+        "end_epoch, 100 M in 1, no delay / read three, write two new",
+        "end_epoch, 100 M in 200, no delay",
+        "epoch of the demo / PyTorch",
+    ),
+    "accumulated": ("micro-batch,",),
+    "windowed": (
+        "training, one scan: windowed_autodrop",
+        "training, step calls: windowed_autodrop",
+        "step, 10 M: sgd, windowed_autodrop",
+    ),
+}
+
+
+def costs(name: str) -> str:
+    """Rows of the benchmark."""
+    with BENCHMARK.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["ratio"]]
+    lines = []
+    for row in rows:
+        if not row["what"].startswith(COSTS[name]):
+            continue
+        aim = f"at most {float(row['limit']):.2f}" if row["limit"] else ""
+        aim += ", **missed**" * (row["met"] == "NO")
+        figures = (f"{float(row[column]):.2f}" for column in ("ratio", "a_a"))
+        lines.append((row["what"], *figures, aim))
+    return markdown(("what / against what", "ratio", "A/A", "aim"), lines)
+
+
 TABLES: dict[str, Callable[[str], str]] = {
     "summary": summary,
     "differences": differences,
+    "costs": costs,
 }
 
 
@@ -49,7 +102,7 @@ def filled(page: str) -> str:
             )
         try:
             table = TABLES[kind](name)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, KeyError) as error:
             raise UserError(f"no results for the table {mark!r}: {error}.") from None
         return f"{start}\n{table}\n\n{end}"
 

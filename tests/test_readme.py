@@ -35,20 +35,6 @@ def test_the_errors_are_those_of_the_runs(text):
         assert f"{mean:.2f} ± {deviation:.2f}" in text
 
 
-def test_the_costs_are_those_of_the_benchmark():
-    with (ROOT / "experiments" / "results" / "benchmark.csv").open() as file:
-        rows = {row["what"]: row for row in csv.DictReader(file)}
-    table = re.findall(
-        r"^\| (.* / .*?) \| ([\d.]+) \| ([\d.]+) \| (.*) \|$", README, re.M
-    )
-    assert len(table) >= 10
-    for what, ratio, a_a, aim in table:
-        row = rows[what]
-        assert ratio == f"{float(row['ratio']):.2f}", what
-        assert a_a == f"{float(row['a_a']):.2f}", what
-        assert ("missed" in aim) == (row["met"] == "NO"), what
-
-
 def test_links_within_the_repository_lead_somewhere():
     for page in [ROOT / "README.md", *ROOT.glob("experiments/*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
