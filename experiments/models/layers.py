@@ -8,6 +8,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
+A = TypeVar("A", bound=tuple)
+M = TypeVar("M", bound=nnx.Module)
+
 # Normal with variance 2 / (kernel area * output channels), which keeps the variance of
 # the gradients through rectified linear units (He, Zhang, Ren, Sun, ICCV 2015).
 _he_fan_out = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
@@ -56,7 +59,7 @@ def batch_norm(channels: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> nnx.BatchN
     )
 
 
-def _as_they_are(args: tuple[Any, ...], *, dtype: Any = None, inexact: bool = True):
+def _as_they_are(args: A, /, *, dtype: Any = None, inexact: bool = True) -> A:
     """Keeps Flax from rounding the running statistics to bfloat16 in evaluation.
 
     BatchNorm then computes in the widest dtype, float32, and rounds its result alone.
@@ -68,9 +71,6 @@ def _as_they_are(args: tuple[Any, ...], *, dtype: Any = None, inexact: bool = Tr
 def pooled(x: jax.Array) -> jax.Array:
     """Returns the mean over the image, shape (batch, channels), float32."""
     return jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
-
-
-M = TypeVar("M", bound=nnx.Module)
 
 
 def with_matrix_products(model: M) -> M:

@@ -169,7 +169,9 @@ class ResNet(nnx.Module):
         """
         x = nnx.relu(self.norm(self.conv(inputs)))
         if self.stem == "imagenet":
-            x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+            # "SAME" would pad on one side only. Nothing is below 0 after the ReLU.
+            x = jnp.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
+            x = nnx.max_pool(x, (3, 3), strides=(2, 2))
         for block in self.blocks:
             x = block(x)
         return self.head(pooled(x))

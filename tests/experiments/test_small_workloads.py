@@ -1,5 +1,6 @@
 """The two workloads between a perceptron and the papers' networks."""
 
+import functools
 import math
 import shutil
 
@@ -12,6 +13,7 @@ from experiments.config import RunConfig
 from experiments.data.dataset import Dataset
 from experiments.data.text import text_dataset
 from experiments.evaluation import evaluate
+from experiments.models import Transformer
 from experiments.training import train
 from experiments.workloads import WORKLOADS
 
@@ -55,7 +57,8 @@ def test_number_of_parameters(num_parameters, name, example, classes, parameters
 
 @pytest.mark.parametrize("batch_size", [3, 1000])
 def test_text_is_evaluated_by_character(letters, batch_size):
-    model = WORKLOADS["pydoc_transformer"].model(letters, nnx.Rngs(0))
+    build = functools.partial(Transformer, width=8, num_layers=1, num_heads=2)
+    model = nnx.jit(lambda: build(letters.num_classes, 8, rngs=nnx.Rngs(0)))()
     inputs, labels = letters.train_inputs, np.asarray(letters.train_labels)
     loss, error = evaluate(model, inputs, letters.train_labels, batch_size=batch_size)
     logits = np.asarray(model(inputs), np.float64).reshape(labels.size, -1)
