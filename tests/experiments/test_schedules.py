@@ -7,17 +7,23 @@ import optax
 import pytest
 
 from experiments.config import RunConfig
+from experiments.data.dataset import hold_out
 from experiments.errors import UserError
 from experiments.optimizers import sgd
 from experiments.options import (
     AutoDropOptions,
+    CyclicalOptions,
     MatchedExponentialOptions,
     MultistepOptions,
+    PlateauOptions,
+    RestartsOptions,
+    WarmupStableDecayOptions,
     WindowedAutoDropOptions,
 )
+from experiments.presets import PRESETS
 from experiments.recipe import Recipe
 from experiments.schedules import SCHEDULES
-from experiments.schedules.autodrop import resolved
+from experiments.schedules.autodrop import resolved, scaled_options
 from experiments.training import set_up
 from experiments.workloads import WORKLOADS
 
@@ -178,3 +184,147 @@ def test_options_out_of_range(digits):
     config = RunConfig("digits_mlp", "windowed_autodrop", windowed_autodrop=options)
     with pytest.raises(UserError, match="sample_every that divides window_steps"):
         set_up(config, digits)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        pytest.param(
+            "cosine",
+            {},
+            [0.05 * (1 + np.cos(np.pi * epoch / 10)) for epoch in range(10)],
+            id="cosine",
+        ),
+        pytest.param(
+            # 420 steps: decays of 140 and 280, by 3 epochs and a third, then 6 and two.
+            "cosine_restarts",
+            {"restarts": RestartsOptions(periods=2)},
+            [0.05 * (1 + np.cos(np.pi * epoch * 42 / 140)) for epoch in range(4)]
+            + [
+                0.05 * (1 + np.cos(np.pi * (epoch * 42 - 140) / 280))
+                for epoch in range(4, 10)
+            ],
+            id="cosine-restarts",
+        ),
+        pytest.param(
+            # Two triangles between 0.02 and 0.1, the second half as high.
+            "cyclical",
+            {"cyclical": CyclicalOptions(min_fraction=0.2, cycles=2.5)},
+            [0.02, 0.06, 0.1, 0.06, 0.02, 0.04, 0.06, 0.04, 0.02, 0.03],
+            id="cyclical",
+        ),
+        pytest.param(
+            "warmup_stable_decay",
+            {"warmup_stable_decay": WarmupStableDecayOptions(warmup=0.2, decay=0.5)},
+            [0.0, 0.05, 0.1, 0.1, 0.1, 0.1, 0.08, 0.06, 0.04, 0.02],
+            id="warmup-stable-decay",
+        ),
+        pytest.param(
+            "one_cycle",
+            {},
+            [
+                0.1 / 25 + (0.1 - 0.1 / 25) * (1 - np.cos(np.pi * epoch / 3)) / 2
+                for epoch in range(3)
+            ]
+            + [
+                0.1 - (0.1 - 0.1 / 1e4) * (1 - np.cos(np.pi * (epoch - 3) / 7)) / 2
+                for epoch in range(3, 10)
+            ],
+            id="one-cycle",
+        ),
+    ],
+)
+def test_rates_by_hand(digits, name, options, expected):
+    config = RunConfig("digits_mlp", name, epochs=10, **options)
+    np.testing.assert_allclose(rates_of(digits, config), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_plateau_drops_where_the_validation_loss_has_not_fallen(digits):
+    # Any loss that is less than 100 % lower is no improvement: the first epoch sets the
+    # mark, the second is the first one without, and patience 2 takes two.
+    config = RunConfig(
+        "digits_mlp",
+        "plateau",
+        epochs=8,
+        validation_fraction=0.1,
+        plateau=PlateauOptions(patience=2, rtol=0.9999, drop_factor=0.5),
+    )
+    held = hold_out(digits, 0.1)
+    rates = rates_of(held, config)
+    np.testing.assert_allclose(rates, [0.1] * 3 + [0.05] * 2 + [0.025] * 2 + [0.0125])
+
+
+def test_plateau_leaves_the_rate_while_the_loss_falls(digits):
+    config = RunConfig("digits_mlp", "plateau", epochs=4, validation_fraction=0.1)
+    np.testing.assert_allclose(rates_of(hold_out(digits, 0.1), config), 0.1)
+
+
+def test_plateau_needs_examples_held_out(digits):
+    with pytest.raises(UserError, match="give a validation_fraction"):
+        set_up(RunConfig("digits_mlp", "plateau"), digits)
+
+
+def test_schedule_free_evaluates_its_average(digits):
+    config = RunConfig("digits_mlp", "schedule_free_sgd", epochs=3)
+    recipe = Recipe.of(config, WORKLOAD, 42)
+    schedule = SCHEDULES["schedule_free_sgd"](config, recipe)
+    state, run_epoch = set_up(config, digits)
+    for _ in range(config.epochs):
+        state, metrics = run_epoch(state, digits)
+    inner = state.opt_state.optimizer
+    averaged = schedule.evaluation_params(state.opt_state, state.params)
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        averaged,
+        optax.contrib.schedule_free_eval_params(inner, state.params),
+    )
+    gap = optax.tree.norm(optax.tree.sub(averaged, state.params))
+    assert float(gap) > 1e-3
+    # Warm-up is over: ten times the recipe's rate. The angles are recorded as always.
+    assert float(metrics["learning_rate"]) == pytest.approx(1.0)
+    assert 0 < float(metrics["angular_velocity"]) < 180
+
+
+def test_the_rate_is_trained_by_hypergradients(digits):
+    config = RunConfig("digits_mlp", "hypergradient", epochs=4)
+    rates = rates_of(digits, config)
+    assert rates[0] == pytest.approx(0.1)
+    assert len(set(rates)) == 4
+    assert all(rate > 0 for rate in rates)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "expected"),
+    [(60, (0.4, 5, 12)), (30, (0.8, 2, 6)), (240, (0.1, 20, 48)), (5, (4.8, 1, 1))],
+)
+def test_scaled_options(epochs, expected):
+    options = scaled_options(epochs, AutoDropOptions())
+    found = options.threshold, options.drop_delay, options.window
+    assert found == pytest.approx(expected)
+    assert options.max_threshold == options.threshold
+    assert options.averaging
+
+
+def test_scaled_options_leave_what_is_given():
+    options = scaled_options(60, AutoDropOptions(drop_delay=1, averaging=False))
+    assert (options.drop_delay, options.averaging, options.window) == (1, False, 12)
+
+
+def test_at_60_epochs_scaled_options_are_the_demos():
+    demo = PRESETS["demo_autodrop"].config.autodrop
+    assert scaled_options(60, AutoDropOptions()) == demo
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: PlateauOptions(patience=0), "plateau.patience must be above 0, got 0"),
+        (lambda: CyclicalOptions(min_fraction=2), "must be from 0 to 1, got 2"),
+        (lambda: WarmupStableDecayOptions(0.5, 0.6), "0.5 and 0.6, are longer than"),
+        (lambda: RestartsOptions(periods=0), "restarts.periods must be above 0, got 0"),
+    ],
+    ids=["patience", "fraction", "too-long", "periods"],
+)
+def test_bad_options_are_named(make, message):
+    with pytest.raises(UserError, match=message):
+        make()
