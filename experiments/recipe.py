@@ -24,6 +24,9 @@ class Recipe:
     # What the usual hand-made schedule does, and AutoDrop's factor.
     drop_factor: float
     milestones: tuple[float, ...]  # fractions of the run
+    # Whether the weights decay beside the gradient's step, as AdamW's; else the decay
+    # is an l2 penalty, part of the gradient.
+    decoupled_decay: bool
 
     @property
     def steps(self) -> int:
@@ -61,4 +64,5 @@ class Recipe:
             epochs=config.epochs,
             drop_factor=workload.drop_factor,
             milestones=workload.milestones,
+            decoupled_decay=name == "adamw",
         )

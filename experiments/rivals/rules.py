@@ -42,9 +42,13 @@ RULES: dict[str, Rule] = {
     "hypergradient": Rule(
         "Baydin et al. 2018", rate=True, also="the rate of the rate", copies=2
     ),
+    "hypergradient_times": Rule(
+        "Baydin et al. 2018", rate=True, also="the rate of the rate", copies=2
+    ),
     "pflug": Rule("Pflug 1990", rate=True, also="a burn-in", copies=2),
     "distance": Rule("Pesme et al. 2020", rate=True, copies=2),
     "sasa": Rule("Zhang et al. 2020", rate=True),
+    "sasa_halves": Rule("Zhang et al. 2020", rate=True),
     "abel": Rule("Lewkowycz 2021", rate=True, total_steps=True, epoch_length=True),
     "schedule_free_sgd": Rule(
         "Defazio et al. 2024",

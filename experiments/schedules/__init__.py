@@ -21,6 +21,7 @@ from experiments.schedules.fixed import (
     warmup_stable_decay,
 )
 from experiments.schedules.plateau import plateau
+from experiments.schedules.rivals import RIVALS, scheduled
 from experiments.schedules.schedule import Schedule
 from experiments.schedules.schedule_free import schedule_free_adamw, schedule_free_sgd
 
@@ -40,4 +41,5 @@ SCHEDULES: dict[str, Callable[[RunConfig, Recipe], Schedule]] = {
     "plateau": plateau,
     "schedule_free_sgd": schedule_free_sgd,
     "schedule_free_adamw": schedule_free_adamw,
+    **{name: scheduled(make) for name, make in RIVALS.items()},
 }
