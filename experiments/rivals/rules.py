@@ -70,3 +70,26 @@ RULES: dict[str, Rule] = {
     "momo": Rule("Schaipp et al. 2023", also="the loss and a lower bound of it"),
     "cocob": Rule("Orabona, Tommasi 2017", copies=5),
 }
+
+
+def table() -> str:
+    """The rules as a table in Markdown."""
+    lines = [
+        "| schedule | source | must be told | copies | beyond |",
+        "|---|---|---|---|---|",
+    ]
+    for name, rule in RULES.items():
+        needs = "; ".join(rule.needs) or "nothing"
+        lines.append(
+            f"| `{name}` | {rule.source} | {needs} | {rule.copies} |"
+            f" {rule.extra_copies} |"
+        )
+    return "\n".join(lines)
+
+
+def with_table(readme: str) -> str:
+    """Returns a README with the table between its two marks."""
+    start, end = "<!-- rules -->\n", "<!-- end of rules -->"
+    before, rest = readme.split(start)
+    _, after = rest.split(end)
+    return f"{before}{start}\n{table()}\n\n{end}{after}"

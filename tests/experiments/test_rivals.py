@@ -7,7 +7,8 @@ import pytest
 
 from experiments.config import RunConfig
 from experiments.recipe import Recipe
-from experiments.rivals.rules import RULES
+from experiments.rivals.__main__ import README
+from experiments.rivals.rules import RULES, with_table
 from experiments.schedules import SCHEDULES
 from experiments.schedules.rivals import RIVALS
 from experiments.training import set_up
@@ -39,6 +40,46 @@ def test_trains_an_epoch_and_records_its_rate(digits, name):
     assert all(distance > 0 for distance in jax.tree.leaves(moved))
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("name", ["prodigy", "dadapt_adamw", "hypergradient"])
+def test_weight_decay_is_of_the_recipes_kind(optimizer, name):
+    params = jnp.array([1.0, -2.0])
+    gradients = jnp.array([1e-3, 1e-3])  # the penalty's are 0.1 and -0.2
+
+    def two_steps(weight_decay):
+        recipe = recipe_of(
+            optimizer=optimizer, learning_rate=0.01, weight_decay=weight_decay
+        )
+        rival = RIVALS[name](recipe).optimizer
+        _, state = rival.update(gradients, rival.init(params), params)
+        return rival.update(gradients, state, params)
+
+    updates, state = two_steps(0.1)
+    plain_updates, plain_state = two_steps(0.0)
+    assert np.all(updates != plain_updates)
+    # An l2 penalty is part of the gradient, and of what is estimated from gradients.
+    if name == "hypergradient":
+        same = np.isclose(state.learning_rate, plain_state.learning_rate, rtol=1e-4)
+    else:
+        same = np.all(state[1].exp_avg_sq == plain_state[1].exp_avg_sq)
+    assert same == (optimizer == "adamw")
+
+
+def test_settings_that_follow_the_recipe():
+    recipe = recipe_of()
+    rival = RIVALS["abel"](recipe)
+    params = jnp.ones(2)
+
+    def step(state, _):
+        _, state = rival.optimizer.update(jnp.zeros(2), state, params)
+        return state, rival.learning_rate(state)
+
+    _, rates = jax.lax.scan(step, rival.optimizer.init(params), length=420)
+    # 85 % of ten epochs is 8.5, which rounds to the even 8; seen one step later.
+    np.testing.assert_allclose(rates[: 8 * 42], 0.1, rtol=1e-6)
+    np.testing.assert_allclose(rates[8 * 42 :], 0.02, rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_memory_of_the_state(name):
     # So large that scalars and buffers of samples are nothing beside it.
@@ -67,3 +108,10 @@ def test_every_rival_says_what_it_needs():
     assert RULES["momo"].needs == ["the loss and a lower bound of it"]
     assert RULES["dowg"].needs == []
     assert RULES["prodigy"].extra_copies == 2
+
+
+def test_the_readme_has_the_table():
+    readme = README.read_text()
+    assert with_table(readme) == readme
+    changed = readme.replace("a burn-in", "nothing")
+    assert with_table(changed) == readme != changed
