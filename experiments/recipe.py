@@ -16,6 +16,7 @@ class Recipe:
     """A workload's recipe with what a configuration changes in it."""
 
     learning_rate: float  # the initial one
+    optimizer_name: str  # of OPTIMIZERS
     optimizer: Callable[[LearningRate], optax.GradientTransformation]
     momentum: float
     weight_decay: float
@@ -24,9 +25,6 @@ class Recipe:
     # What the usual hand-made schedule does, and AutoDrop's factor.
     drop_factor: float
     milestones: tuple[float, ...]  # fractions of the run
-    # Whether the weights decay beside the gradient's step, as AdamW's; else the decay
-    # is an l2 penalty, part of the gradient.
-    decoupled_decay: bool
 
     @property
     def steps(self) -> int:
@@ -57,6 +55,7 @@ class Recipe:
             decay = workload.weight_decay
         return cls(
             learning_rate=rate,
+            optimizer_name=name,
             optimizer=lambda rate: make(rate, workload.momentum, decay),
             momentum=workload.momentum,
             weight_decay=decay,
@@ -64,5 +63,4 @@ class Recipe:
             epochs=config.epochs,
             drop_factor=workload.drop_factor,
             milestones=workload.milestones,
-            decoupled_decay=name == "adamw",
         )

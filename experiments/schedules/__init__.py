@@ -20,6 +20,7 @@ from experiments.schedules.fixed import (
     one_cycle,
     warmup_stable_decay,
 )
+from experiments.schedules.hypergradient import hypergradient_descent
 from experiments.schedules.plateau import plateau
 from experiments.schedules.rivals import RIVALS, scheduled
 from experiments.schedules.schedule import Schedule
@@ -39,6 +40,7 @@ SCHEDULES: dict[str, Callable[[RunConfig, Recipe], Schedule]] = {
     "one_cycle": one_cycle,
     "warmup_stable_decay": warmup_stable_decay,
     "plateau": plateau,
+    "hypergradient": hypergradient_descent,
     "schedule_free_sgd": schedule_free_sgd,
     "schedule_free_adamw": schedule_free_adamw,
     **{name: scheduled(make) for name, make in RIVALS.items()},

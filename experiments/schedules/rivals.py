@@ -16,9 +16,9 @@ from experiments.config import RunConfig
 from experiments.recipe import Recipe
 from experiments.rivals import abel as abel_rule
 from experiments.rivals import distance as distance_rule
-from experiments.rivals import hypergradient as hypergradient_rule
 from experiments.rivals import pflug as pflug_rule
 from experiments.rivals import sasa as sasa_rule
+from experiments.rivals.hypergradient import hypergradient
 from experiments.rivals.momo import recorded_momo
 from experiments.schedules.schedule import Schedule, observe_apart
 
@@ -36,23 +36,13 @@ class Rival(NamedTuple):
     num_drops: Callable[[Any], jax.Array] | None = None
 
 
-def hypergradient(recipe: Recipe) -> Rival:
-    """The rate by gradient descent on itself (Baydin et al. 2018), additive."""
-    optimizer = hypergradient_rule.hypergradient(
-        recipe.optimizer(1.0),
-        recipe.learning_rate,
-        weight_decay=0.0 if recipe.decoupled_decay else recipe.weight_decay,
-    )
-    return Rival(optimizer, lambda state: state.learning_rate)
-
-
 def hypergradient_times(recipe: Recipe) -> Rival:
     """The rate by gradient descent on itself (Baydin et al. 2018), multiplicative."""
-    optimizer = hypergradient_rule.hypergradient(
+    optimizer = hypergradient(
         recipe.optimizer(1.0),
         recipe.learning_rate,
         rule="multiplicative",
-        weight_decay=0.0 if recipe.decoupled_decay else recipe.weight_decay,
+        weight_decay=penalty(recipe),
     )
     return Rival(optimizer, lambda state: state.learning_rate)
 
@@ -125,11 +115,15 @@ def with_decay(
     make: Callable[..., optax.GradientTransformation], recipe: Recipe
 ) -> optax.GradientTransformation:
     """An Adam with the recipe's weight decay, of the recipe's kind."""
-    decoupled = recipe.weight_decay if recipe.decoupled_decay else 0.0
+    l2 = penalty(recipe)
     return optax.chain(
-        optax.add_decayed_weights(recipe.weight_decay - decoupled),
-        make(weight_decay=decoupled),
+        optax.add_decayed_weights(l2), make(weight_decay=recipe.weight_decay - l2)
     )
+
+
+def penalty(recipe: Recipe) -> float:
+    """The coefficient of an l2 penalty. AdamW's decay is no part of the gradient."""
+    return 0.0 if recipe.optimizer_name == "adamw" else recipe.weight_decay
 
 
 def dog(recipe: Recipe) -> Rival:
@@ -193,7 +187,6 @@ def cocob(recipe: Recipe) -> Rival:
 RIVALS: dict[str, Callable[[Recipe], Rival]] = {
     make.__name__: make
     for make in (
-        hypergradient,
         hypergradient_times,
         pflug,
         distance,
