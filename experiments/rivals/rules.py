@@ -42,9 +42,13 @@ RULES: dict[str, Rule] = {
     "hypergradient": Rule(
         "Baydin et al. 2018", rate=True, also="the rate of the rate", copies=2
     ),
+    "hypergradient_times": Rule(
+        "Baydin et al. 2018", rate=True, also="the rate of the rate", copies=2
+    ),
     "pflug": Rule("Pflug 1990", rate=True, also="a burn-in", copies=2),
     "distance": Rule("Pesme et al. 2020", rate=True, copies=2),
     "sasa": Rule("Zhang et al. 2020", rate=True),
+    "sasa_halves": Rule("Zhang et al. 2020", rate=True),
     "abel": Rule("Lewkowycz 2021", rate=True, total_steps=True, epoch_length=True),
     "schedule_free_sgd": Rule(
         "Defazio et al. 2024",
@@ -66,3 +70,26 @@ RULES: dict[str, Rule] = {
     "momo": Rule("Schaipp et al. 2023", also="the loss and a lower bound of it"),
     "cocob": Rule("Orabona, Tommasi 2017", copies=5),
 }
+
+
+def table() -> str:
+    """The rules as a table in Markdown."""
+    lines = [
+        "| schedule | source | must be told | copies | beyond |",
+        "|---|---|---|---|---|",
+    ]
+    for name, rule in RULES.items():
+        needs = "; ".join(rule.needs) or "nothing"
+        lines.append(
+            f"| `{name}` | {rule.source} | {needs} | {rule.copies} |"
+            f" {rule.extra_copies} |"
+        )
+    return "\n".join(lines)
+
+
+def with_table(readme: str) -> str:
+    """Returns a README with the table between its two marks."""
+    start, end = "<!-- rules -->\n", "<!-- end of rules -->"
+    before, rest = readme.split(start)
+    _, after = rest.split(end)
+    return f"{before}{start}\n{table()}\n\n{end}{after}"

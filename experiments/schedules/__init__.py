@@ -22,6 +22,7 @@ from experiments.schedules.fixed import (
 )
 from experiments.schedules.hypergradient import hypergradient_descent
 from experiments.schedules.plateau import plateau
+from experiments.schedules.rivals import RIVALS, scheduled
 from experiments.schedules.schedule import Schedule
 from experiments.schedules.schedule_free import schedule_free_adamw, schedule_free_sgd
 
@@ -42,4 +43,5 @@ SCHEDULES: dict[str, Callable[[RunConfig, Recipe], Schedule]] = {
     "hypergradient": hypergradient_descent,
     "schedule_free_sgd": schedule_free_sgd,
     "schedule_free_adamw": schedule_free_adamw,
+    **{name: scheduled(make) for name, make in RIVALS.items()},
 }

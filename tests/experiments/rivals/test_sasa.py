@@ -203,3 +203,26 @@ def test_capacity_bounds_the_window():
 def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
         sasa_plus(**options)
+
+
+def p_values_of(gradients, **options):
+    """The p-value after every step, of steps so small that the rate is of no matter."""
+    optimizer = optax.chain(optax.sgd(1e-5), sasa_plus(**options))
+    start = np.full(SIZE, 5.0)
+    return run(optimizer, start, gradients, lambda s: s[1].p_value)[1]
+
+
+def test_the_kept_samples():
+    gradients = 20 + np.random.default_rng(0).normal(size=(200, SIZE))
+    options = {"test_every": 1, "min_samples": 4}
+    # Half of 9 samples, rounded up, are the first that are more than 4.
+    p_values = p_values_of(gradients[:20], kept_fraction=0.5, capacity=20, **options)
+    assert np.flatnonzero(np.isfinite(p_values))[0] == 9 - 1
+    # Never more than 50: a ring of 60 has them all, however often it comes round.
+    options = {"test_every": 10, "min_samples": 10, "kept_fraction": 0.25}
+    rng = np.random.default_rng(1)
+    gradients = 1 + rng.normal(size=(200, SIZE)) * 5
+    options |= {"significance": 0.999}  # no drop
+    small, large = (p_values_of(gradients, capacity=n, **options) for n in (60, 200))
+    assert 1e-3 < small[-1] < 0.999
+    np.testing.assert_allclose(small, large, rtol=1e-4)

@@ -1,0 +1,119 @@
+"""The rivals as schedules: each trains, and its rate can be recorded."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.config import RunConfig
+from experiments.recipe import Recipe
+from experiments.rivals.__main__ import README
+from experiments.rivals.rules import RULES, with_table
+from experiments.schedules import SCHEDULES
+from experiments.schedules.rivals import RIVALS
+from experiments.training import set_up
+from experiments.workloads import WORKLOADS
+
+WORKLOAD = WORKLOADS["digits_mlp"]
+
+
+def recipe_of(**options) -> Recipe:
+    config = RunConfig(workload="digits_mlp", epochs=10, **options)
+    return Recipe.of(config, WORKLOAD, steps_per_epoch=42)
+
+
+@pytest.mark.parametrize("name", [*RIVALS, "hypergradient"])
+def test_trains_an_epoch_and_records_its_rate(digits, name):
+    config = RunConfig(workload="digits_mlp", schedule=name, epochs=10)
+    state, run_epoch = set_up(config, digits)
+    before = jax.device_get(state.params)
+    state, metrics = run_epoch(state, digits)
+    schedule = SCHEDULES[name](config, Recipe.of(config, WORKLOAD, 42))
+    rates = metrics["learning_rate"], schedule.learning_rate(state.opt_state, 42)
+    for rate in rates:
+        assert np.isfinite(rate)
+        assert rate > 0
+    assert np.isfinite(metrics["train_loss"])
+    assert metrics["epoch"] == 1  # AutoDrop has watched
+    assert metrics["num_drops"] == 0
+    moved = jax.tree.map(lambda x, y: float(np.abs(x - y).max()), before, state.params)
+    assert all(distance > 0 for distance in jax.tree.leaves(moved))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("name", ["prodigy", "dadapt_adamw", "hypergradient_times"])
+def test_weight_decay_is_of_the_recipes_kind(optimizer, name):
+    params = jnp.array([1.0, -2.0])
+    gradients = jnp.array([1e-3, 1e-3])  # the penalty's are 0.1 and -0.2
+
+    def two_steps(weight_decay):
+        recipe = recipe_of(
+            optimizer=optimizer, learning_rate=0.01, weight_decay=weight_decay
+        )
+        rival = RIVALS[name](recipe).optimizer
+        _, state = rival.update(gradients, rival.init(params), params)
+        # Across the first gradient: the rate stays, but for the penalty.
+        return rival.update(gradients * jnp.array([1, -1]), state, params)
+
+    updates, state = two_steps(0.1)
+    plain_updates, plain_state = two_steps(0.0)
+    assert np.all(updates != plain_updates)
+    # An l2 penalty is part of the gradient, and of what is estimated from gradients.
+    if name == "hypergradient_times":
+        same = np.isclose(state.learning_rate, plain_state.learning_rate, rtol=1e-4)
+    else:
+        same = np.all(state[1].exp_avg_sq == plain_state[1].exp_avg_sq)
+    assert same == (optimizer == "adamw")
+
+
+def test_settings_that_follow_the_recipe():
+    recipe = recipe_of()
+    rival = RIVALS["abel"](recipe)
+    params = jnp.ones(2)
+
+    def step(state, _):
+        _, state = rival.optimizer.update(jnp.zeros(2), state, params)
+        return state, rival.learning_rate(state)
+
+    _, rates = jax.lax.scan(step, rival.optimizer.init(params), length=420)
+    # 85 % of ten epochs is 8.5, which rounds to the even 8; seen one step later.
+    np.testing.assert_allclose(rates[: 8 * 42], 0.1, rtol=1e-6)
+    np.testing.assert_allclose(rates[8 * 42 :], 0.02, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_memory_of_the_state(name):
+    # So large that scalars and buffers of samples are nothing beside it.
+    size = 10**9
+    params = {"w": jax.ShapeDtypeStruct((size,), jnp.float32)}
+    config = RunConfig(
+        workload="digits_mlp",
+        epochs=10,
+        schedule=name,
+        optimizer="adamw" if RULES[name].base_copies == 2 else "sgd",
+        learning_rate=1e-3,
+    )
+    recipe = Recipe.of(config, WORKLOAD, steps_per_epoch=42)
+    schedule = SCHEDULES[name](config, recipe)
+    state = jax.eval_shape(schedule.optimizer.init, params)
+    # The first part is the optimizer's own, the second AutoDrop's, which watches.
+    sizes = [leaf.size for leaf in jax.tree.leaves(state[0])]
+    base = jax.eval_shape(recipe.optimizer(0.1).init, params)
+    base_sizes = [leaf.size for leaf in jax.tree.leaves(base)]
+    assert round(sum(sizes) / size, 3) == RULES[name].copies
+    assert round(sum(base_sizes) / size, 3) == RULES[name].base_copies
+
+
+def test_every_rival_says_what_it_needs():
+    assert set(RIVALS) <= set(RULES) <= set(SCHEDULES)
+    assert RULES["abel"].needs == ["a rate", "total steps", "the epoch length"]
+    assert RULES["momo"].needs == ["the loss and a lower bound of it"]
+    assert RULES["dowg"].needs == []
+    assert RULES["prodigy"].extra_copies == 2
+
+
+def test_the_readme_has_the_table():
+    readme = README.read_text()
+    assert with_table(readme) == readme
+    changed = readme.replace("a burn-in", "nothing")
+    assert with_table(changed) == readme != changed
