@@ -13,6 +13,7 @@ from experiments.errors import UserError
 from experiments.jobs import FinishedJob, Job
 from experiments.presets import PRESETS
 from experiments.schedules import SCHEDULES
+from experiments.schedules.rivals import RIVALS
 from experiments.studies import STUDIES
 from experiments.studies.papers import best_epoch
 from experiments.studies.published import TABLE_1, UAI_TABLE_2
