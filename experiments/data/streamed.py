@@ -5,8 +5,8 @@ number, so that a run goes on at any batch, with any number of processes.
 """
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -14,6 +14,7 @@ import grain
 import numpy as np
 
 from experiments.data.image_folder import ImageFolder
+from experiments.errors import UserError
 
 NO_LABEL = -1
 _MOST_THREADS = 16
@@ -40,6 +41,7 @@ class StreamedDataset:
       read_train: from a file and a generator to an input, uint8; all that is random in
         it comes from the generator.
       read_test: from a file to an input.
+      validation: training images that are held out, if any are.
     """
 
     name: str
@@ -50,6 +52,7 @@ class StreamedDataset:
     test: ImageFolder
     read_train: Callable[[Path, np.random.Generator], np.ndarray]
     read_test: Callable[[Path], np.ndarray]
+    validation: ImageFolder | None = None
 
     @property
     def train_labels(self) -> np.ndarray:
@@ -62,8 +65,43 @@ class StreamedDataset:
         return self.test.labels
 
     def __str__(self) -> str:
-        sizes = f"{len(self.train)} train, {len(self.test)} test"
-        return f"{self.name} ({sizes}) from {self.source}"
+        sizes = [f"{len(self.train)} train"]
+        if self.validation is not None:
+            sizes.append(f"{len(self.validation)} validation")
+        sizes.append(f"{len(self.test)} test")
+        return f"{self.name} ({', '.join(sizes)}) from {self.source}"
+
+    def hold_out(self, fraction: float) -> "StreamedDataset":
+        """Takes training images out as a validation set.
+
+        They are evenly spaced in the order of the files, so that every class gives its
+        share, and the same for every seed.
+
+        Args:
+          fraction: of the training images, from 0 to less than 1.
+
+        Returns:
+          The data set; with a fraction of 0 as it is.
+
+        Raises:
+          UserError: the fraction leaves no image to one of the two.
+        """
+        if fraction == 0:
+            return self
+        size = len(self.train)
+        count = round(fraction * size)
+        if not 0 < count < size:
+            raise UserError(
+                f"validation_fraction {fraction} divides {size} training images into"
+                f" {size - count} and {count}: choose one that leaves some to both."
+            )
+        held_out = np.zeros(size, bool)
+        held_out[(np.arange(count) * size + size // 2) // count] = True
+        return replace(
+            self,
+            train=self.train.take(np.flatnonzero(~held_out)),
+            validation=self.train.take(np.flatnonzero(held_out)),
+        )
 
     def train_batches(
         self,
@@ -107,29 +145,26 @@ class StreamedDataset:
         )
         return iter(batches.to_iter_dataset(_read_options()))
 
-    def test_batches(
-        self, batch_size: int, process_index: int = 0, process_count: int = 1
-    ) -> Iterator[Batch]:
-        """Returns the test batches in order; the last one is filled up.
+    def in_order(
+        self,
+        images: ImageFolder,
+        batch_size: int,
+        process_index: int = 0,
+        process_count: int = 1,
+    ) -> grain.DatasetIterator[Batch]:
+        """Returns images for evaluation in order; the last batch is filled up.
 
         Args:
+          images: those of the test or of the validation.
           batch_size: as for :meth:`train_batches`, as are the others.
           process_index: which process this is.
           process_count: how many processes share each batch.
 
         Returns:
-          An iterator over this process's shares; where there is no example the label is
-          -1.
+          Grain's iterator over this process's shares; where there is no example the
+          label is -1.
         """
-        return self._in_order(self.test, batch_size, process_index, process_count)
 
-    def _in_order(
-        self,
-        images: ImageFolder,
-        batch_size: int,
-        process_index: int,
-        process_count: int,
-    ) -> Iterator[Batch]:
         def read(index: int) -> Batch:
             if index >= len(images):
                 nothing = np.zeros(self.input_shape, np.uint8)

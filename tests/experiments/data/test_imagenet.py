@@ -253,7 +253,7 @@ def test_processes_share_each_batch_in_order(dataset):
 
 
 def test_the_test_has_every_image_once_in_order(dataset):
-    batches = list(dataset.test_batches(4))
+    batches = list(dataset.in_order(dataset.test, 4))
     assert [len(batch["labels"]) for batch in batches] == [4, 4]
     labels = np.concatenate([batch["labels"] for batch in batches])
     assert labels.tolist() == [0, 0, 1, 1, 1, 2, 2, -1]
@@ -261,5 +261,28 @@ def test_the_test_has_every_image_once_in_order(dataset):
     for file, found in zip(dataset.test.files, inputs, strict=False):
         image = crops.decode(dataset.test.root / file)
         np.testing.assert_array_equal(found, crops.centre_crop(image, 32, 28))
-    shares = [list(dataset.test_batches(4, index, 2)) for index in (0, 1)]
+    shares = [list(dataset.in_order(dataset.test, 4, index, 2)) for index in (0, 1)]
     np.testing.assert_array_equal(shares[1][1]["labels"], [2, -1])
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.3, 0.5, 0.9])
+def test_what_is_held_out_is_of_every_class(tmp_path, write_image_tree, fraction):
+    tree = write_image_tree(tmp_path, train=(20, 20, 40), test=(1, 1, 1))
+    whole = load_imagenet(tree, SIZE)
+    dataset = whole.hold_out(fraction)
+    assert dataset.validation is not None
+    parts = dataset.train.files, dataset.validation.files
+    assert sorted(parts[0] + parts[1]) == sorted(whole.train.files)
+    counts = np.bincount(dataset.validation.labels, minlength=3)
+    np.testing.assert_allclose(counts, fraction * np.array([20, 20, 40]), atol=1)
+    for images in (dataset.train, dataset.validation):
+        for file, label in zip(images.files, images.labels, strict=True):
+            assert file.startswith(images.classes[label])
+    assert f"{len(parts[0])} train, {len(parts[1])} validation, 3 test" in str(dataset)
+
+
+def test_a_fraction_that_leaves_nothing(dataset):
+    assert dataset.hold_out(0.0) is dataset
+    for fraction, parts in ((0.01, "21 and 0"), (0.99, "0 and 21")):
+        with pytest.raises(UserError, match=f"{fraction} divides 21 .* into {parts}"):
+            dataset.hold_out(fraction)
