@@ -1,8 +1,8 @@
 """Images in one folder for each class: what there is."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -11,13 +11,21 @@ from experiments.errors import UserError
 SUFFIXES = (".jpeg", ".jpg")  # in small or capital letters
 
 
-class ImageFolder(NamedTuple):
-    """The images of a folder with a folder for each class."""
+@dataclass(frozen=True)
+class ImageFolder:
+    """Images of a folder with a folder for each class.
+
+    Attributes:
+      root: the folder.
+      classes: the names of the folders in it, sorted; a label is an index here.
+      files: relative to the root, sorted by class and name.
+      labels: shape (files,), int32.
+    """
 
     root: Path
-    classes: tuple[str, ...]  # the folders' names, sorted; a label is an index here
-    files: tuple[str, ...]  # relative to the root, sorted within a class
-    labels: np.ndarray  # shape (files,), int32
+    classes: tuple[str, ...]
+    files: tuple[str, ...]
+    labels: np.ndarray
 
     def __len__(self) -> int:
         """The number of images."""
@@ -26,7 +34,7 @@ class ImageFolder(NamedTuple):
     def take(self, indices: np.ndarray) -> "ImageFolder":
         """Returns some of the images, in this order."""
         files = tuple(self.files[index] for index in indices)
-        return self._replace(files=files, labels=self.labels[indices])
+        return replace(self, files=files, labels=self.labels[indices])
 
 
 def find_images(root: Path, classes: Sequence[str] | None = None) -> ImageFolder:
