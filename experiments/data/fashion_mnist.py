@@ -21,6 +21,7 @@ URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 TRAIN_SIZE = 60000
 TEST_SIZE = 10000
 _IMAGE_SHAPE = (28, 28)
+Part = tuple[np.ndarray, np.ndarray]  # images, labels
 _TRAIN = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz")
 _TEST = ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
 
@@ -47,14 +48,26 @@ def load_fashion_mnist(folder: Path | None = None) -> Dataset:
       DataUnavailableError: there are no files and the download failed.
       UserError: files are missing or damaged.
     """
+    source, train, test = read_fashion_mnist(folder)
+    return standardised("Fashion-MNIST", source, num_classes=10, train=train, test=test)
+
+
+def read_fashion_mnist(folder: Path | None = None) -> tuple[str, Part, Part]:
+    """Reads the four files; :func:`find_files` says from where.
+
+    Args:
+      folder: as of :func:`load_fashion_mnist`.
+
+    Returns:
+      Where the files come from in words; training and test part, each of images of
+      shape (examples, 28, 28) and labels of shape (examples,), uint8.
+
+    Raises:
+      DataUnavailableError: there are no files and the download failed.
+      UserError: files are missing or damaged.
+    """
     folder, source = find_files(folder)
-    return standardised(
-        "Fashion-MNIST",
-        source,
-        num_classes=10,
-        train=_read(folder, _TRAIN, TRAIN_SIZE),
-        test=_read(folder, _TEST, TEST_SIZE),
-    )
+    return source, _read(folder, _TRAIN, TRAIN_SIZE), _read(folder, _TEST, TEST_SIZE)
 
 
 def find_files(folder: Path | None = None) -> tuple[Path, str]:
@@ -107,9 +120,7 @@ def _download() -> Path:
     return cache
 
 
-def _read(
-    folder: Path, names: tuple[str, str], size: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _read(folder: Path, names: tuple[str, str], size: int) -> Part:
     images, labels = names
     return (
         read_idx(folder / images, (size, *_IMAGE_SHAPE)),

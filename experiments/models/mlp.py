@@ -1,11 +1,13 @@
-"""Networks, as Flax NNX modules that map a batch of inputs to logits."""
+"""The perceptron."""
 
 import itertools
 import math
 from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 
 class MLP(nnx.Module):
@@ -17,6 +19,7 @@ class MLP(nnx.Module):
         hidden_sizes: Sequence[int],
         num_classes: int,
         *,
+        dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
         """Initialises the layers.
@@ -25,12 +28,16 @@ class MLP(nnx.Module):
           input_shape: shape of one example; it is flattened.
           hidden_sizes: widths of the hidden layers.
           num_classes: number of logits.
+          dtype: what the hidden layers compute in.
           rngs: source of the initial parameters.
         """
         sizes = [math.prod(input_shape), *hidden_sizes, num_classes]
+        dtypes = [dtype] * len(hidden_sizes) + [jnp.float32]
         self.layers = nnx.List(
-            nnx.Linear(n_in, n_out, rngs=rngs)
-            for n_in, n_out in itertools.pairwise(sizes)
+            nnx.Linear(n_in, n_out, dtype=layer_dtype, rngs=rngs)
+            for (n_in, n_out), layer_dtype in zip(
+                itertools.pairwise(sizes), dtypes, strict=True
+            )
         )
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
