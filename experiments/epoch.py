@@ -1,7 +1,7 @@
 """An epoch of training as one jitted function."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import optax
@@ -129,6 +129,38 @@ def make_epoch(
     # The data set's name is no array: pass the arrays alone. The key is no constant:
     # all seeds have the same compiled code.
     return lambda state, data: jitted(state, data.arrays, order_key)
+
+
+class Epoch(Protocol):
+    """An epoch of training, whatever kind of data it has."""
+
+    def __call__(
+        self, state: Any, after_step: Callable[[Any, int], None]
+    ) -> tuple[Any, Metrics]:
+        """Trains to the end of the epoch and evaluates.
+
+        Args:
+          state: before a step; it is donated.
+          after_step: called with the state after a step and the number of steps done in
+            the epoch, where an epoch can be stopped between its steps; not after the
+            last one.
+
+        Returns:
+          The state before the next epoch, and scalars to record.
+        """
+        ...
+
+    def save(self, checkpoints: Checkpoints, state: Any) -> None:
+        """Saves what is needed to go on."""
+        ...
+
+    def restore_latest(self, checkpoints: Checkpoints, like: Any) -> Any:
+        """Returns the last state, ``like`` if there is none, and goes on from there."""
+        ...
+
+    def close(self) -> None:
+        """Ends what reads the data."""
+        ...
 
 
 class EpochOnDevice(NamedTuple):

@@ -18,7 +18,7 @@ from experiments.config import RunConfig
 from experiments.data.dataset import Dataset, hold_out
 from experiments.data.streamed import StreamedDataset
 from experiments.devices import ONE_DEVICE, Devices
-from experiments.epoch import EpochFn, EpochOnDevice, TrainState, make_epoch
+from experiments.epoch import Epoch, EpochFn, EpochOnDevice, TrainState, make_epoch
 from experiments.errors import UserError, choose
 from experiments.interrupts import DeferredInterrupt
 from experiments.processes import (
@@ -153,7 +153,7 @@ def describe(config: RunConfig, dataset: Dataset | StreamedDataset) -> dict[str,
 
 def start(
     config: RunConfig, dataset: Dataset | StreamedDataset, devices: Devices
-) -> tuple[Any, EpochOnDevice | StreamedEpoch]:
+) -> tuple[Any, Epoch]:
     """Returns the state before the first epoch, and what does an epoch and saves it."""
     if isinstance(dataset, StreamedDataset):
         return set_up_stream(config, dataset, devices)

@@ -211,9 +211,13 @@ def test_an_epoch_is_its_batches_one_after_the_other(dataset):
         expected, loss = step(expected, batch["inputs"], batch["labels"], None)
         losses.append(loss)
     np.testing.assert_allclose(metrics["train_loss"], np.mean(losses), rtol=1e-6)
-    for x, y in zip(*map(jax.tree.leaves, (state.train.params, expected.params)), strict=True):
+    for x, y in zip(
+        *map(jax.tree.leaves, (state.train.params, expected.params)), strict=True
+    ):
         np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6)
-    for x, y in zip(*map(jax.tree.leaves, (state.train.rest, expected.rest)), strict=True):
+    for x, y in zip(
+        *map(jax.tree.leaves, (state.train.rest, expected.rest)), strict=True
+    ):
         np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6)
 
     model = nnx.merge(graphdef, expected.params, expected.rest)
