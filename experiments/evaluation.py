@@ -28,8 +28,8 @@ def evaluate(
       inputs: shape (examples, ...), as in the data set.
       labels: shape (examples, ...), int32.
       preprocess: makes the network's inputs of the data set's.
-      batch_size: examples per forward pass; rounded up for all devices' shares to be
-        equal.
+      batch_size: examples per forward pass, if there are as many; rounded up for all
+        devices' shares to be equal.
       devices: each computes its share of every batch.
 
     Returns:
@@ -37,7 +37,7 @@ def evaluate(
     """
     model.eval()
     size = len(labels)
-    batch_size = devices.round_up(batch_size)
+    batch_size = devices.round_up(min(batch_size, size))
     padding = -size % batch_size
 
     def batched(x: jax.Array) -> jax.Array:
