@@ -1,7 +1,6 @@
 """Training on data that are read meanwhile: the same run, wherever it stops."""
 
 import dataclasses
-import functools
 import json
 
 import jax
@@ -9,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from small_stream import NAME, SIZE, STREAMED, Net
 
 from experiments.checkpoints import Checkpoints
 from experiments.config import RunConfig
-from experiments.data import augment
 from experiments.data.imagenet import load_imagenet
 from experiments.data.streamed import StreamedDataset
 from experiments.devices import ONE_DEVICE, choose_devices
@@ -23,50 +22,21 @@ from experiments.recipe import Recipe
 from experiments.records import read_metrics
 from experiments.schedules import SCHEDULES
 from experiments.training import set_up_stream, train
-from experiments.workloads import WORKLOADS, Workload
+from experiments.workloads import WORKLOADS
 
-SIZE = 8
 # 21 training images in batches of 4, 5 steps an epoch; 7 test images.
 CONFIG = RunConfig(
-    "streamed",
+    NAME,
     "autodrop",
     epochs=4,
     autodrop=AutoDropOptions(threshold=180, max_threshold=180, drop_delay=1),
 )
 
 
-class Net(nnx.Module):
-    """A perceptron with BatchNorm, whose statistics are part of the state."""
-
-    def __init__(self, dataset, rngs, *, dtype=jnp.float32):
-        del dtype
-        self.norm = nnx.BatchNorm(16, momentum=0.9, rngs=rngs)
-        self.first = nnx.Linear(SIZE * SIZE * 3, 16, rngs=rngs)
-        self.last = nnx.Linear(16, dataset.num_classes, rngs=rngs)
-
-    def __call__(self, x):
-        x = self.norm(self.first(x.reshape(len(x), -1)))
-        return self.last(nnx.relu(x))
-
-
-STREAMED = Workload(
-    data="small JPEGs",
-    network="perceptron with BatchNorm",
-    load=functools.partial(load_imagenet, size=SIZE),
-    model=Net,
-    optimizer="sgd",
-    learning_rate=0.05,
-    weight_decay=1e-3,
-    batch_size=4,
-    epochs=4,
-    preprocess=augment.normalise(augment.IMAGENET_MEAN, augment.IMAGENET_STD),
-)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def workload():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(WORKLOADS, "streamed", STREAMED)
+        patch.setitem(WORKLOADS, NAME, STREAMED)
         yield
 
 
@@ -167,9 +137,7 @@ def test_a_run_that_dies_in_mid_epoch_goes_on_bit_for_bit(
 
 def test_eight_devices_give_what_one_gives(dataset, tmp_path, monkeypatch):
     # 16 in a batch, two for each device; the last batch of the test has one alone.
-    monkeypatch.setitem(
-        WORKLOADS, "streamed", dataclasses.replace(STREAMED, batch_size=16)
-    )
+    monkeypatch.setitem(WORKLOADS, NAME, dataclasses.replace(STREAMED, batch_size=16))
     states, metrics = [], []
     for devices in (ONE_DEVICE, choose_devices()):
         state, run_epoch = set_up_stream(CONFIG, dataset, devices)
