@@ -4,6 +4,7 @@ The step is that of data on the device. What an epoch has come to can be saved b
 any two steps and gone on with, bit for bit.
 """
 
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from flax import nnx
 
 from experiments.checkpoints import Checkpoints
 from experiments.data.image_folder import ImageFolder
-from experiments.data.streamed import Batch, StreamedDataset
+from experiments.data.streamed import StreamedDataset
 from experiments.devices import ONE_DEVICE, Devices
 from experiments.epoch import Metrics, TrainState, make_step
 from experiments.evaluation import batch_sums
@@ -127,7 +128,7 @@ class StreamedEpoch:
 
         self._step = devices.jit(train_step, donate_argnums=0)
         self._end = devices.jit(end, donate_argnums=0)
-        self._add = devices.jit(add, donate_argnums=0)
+        self._add = devices.jit(add)
         self._close = devices.jit(close, donate_argnums=0)
 
     def save(self, checkpoints: Checkpoints, state: StreamState) -> None:
@@ -165,13 +166,11 @@ class StreamedEpoch:
         Returns:
           The state before the first step of the next epoch, and scalars to record.
         """
-        in_flight: deque[jax.Array] = deque()
+        in_flight = InFlight()
         for step in range(int(state.step) + 1, self.steps_per_epoch + 1):
             batch = self._devices.share(next(self._reader))
             state, loss = self._step(state, batch, self._order_key)
-            in_flight.append(loss)
-            if len(in_flight) > _MOST_IN_FLIGHT:
-                in_flight.popleft().block_until_ready()
+            in_flight.add(loss)
             if step < self.steps_per_epoch:
                 after_step(state, step)
         state = self._end(state)
@@ -190,8 +189,23 @@ class StreamedEpoch:
     ) -> tuple[jax.Array, jax.Array]:
         sums = (jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32))
         sums = self._devices.replicate(sums)
-        batch: Batch
-        for batch in self._dataset.in_order(images, *self._share):
-            sums = self._add(sums, train, self._devices.share(batch))
+        in_flight = InFlight()
+        with contextlib.closing(self._dataset.in_order(images, *self._share)) as reader:
+            for batch in reader:
+                sums = self._add(sums, train, self._devices.share(batch))
+                in_flight.add(sums[0])
         loss, wrong = sums
         return loss / len(images), 100.0 * wrong / len(images)
+
+
+class InFlight:
+    """Lets the process run ahead of the devices, but by a few steps only."""
+
+    def __init__(self):
+        self._results: deque[jax.Array] = deque()
+
+    def add(self, result: jax.Array) -> None:
+        """Takes what a step will give; waits for that of a few steps before."""
+        self._results.append(result)
+        if len(self._results) > _MOST_IN_FLIGHT:
+            self._results.popleft().block_until_ready()

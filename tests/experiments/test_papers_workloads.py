@@ -122,7 +122,7 @@ def narrow(name):
             return WideResNet(10, 1, classes, **options)
         block = BottleneckBlock if "50" in name else BasicBlock
         stem = name.split("_")[0].rstrip("0123456789")
-        return ResNet(block, (1, 1), classes, stem=stem, width=4, **options)
+        return ResNet(block, (1,), classes, stem=stem, width=4, **options)
 
     return dataclasses.replace(WORKLOADS[name], model=model, batch_size=4)
 
@@ -148,7 +148,7 @@ def check_first_steps(name, rows, classes):
     (row,) = rows
     assert np.isfinite([row["train_loss"], row["test_loss"]]).all()
     assert 0 < row["train_loss"] < 4 * math.log(classes) + 8
-    assert 0 <= row["test_error"] <= 100
+    assert 0 <= row["test_error"] < 100.001
     assert row["learning_rate"] == pytest.approx(WORKLOADS[name].learning_rate)
     assert row["step_norm"] > 0
 
@@ -172,6 +172,7 @@ def test_first_steps_of_the_network_as_it_is(name, load, monkeypatch, tmp_path):
     check_first_steps(name, rows, dataset.num_classes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cifar10_wrn28x10", "imagenet_resnet18"])
 def test_the_network_computes_in_bfloat16_on_request(name, load, monkeypatch, tmp_path):
     monkeypatch.setitem(WORKLOADS, name, narrow(name))
@@ -199,6 +200,7 @@ def test_the_network_computes_in_bfloat16_on_request(name, load, monkeypatch, tm
     assert losses["float32"] == pytest.approx(float(losses["bfloat16"]), rel=0.05)
 
 
+@pytest.mark.slow
 def test_an_epoch_on_eight_devices_is_that_on_one(small_cifar, monkeypatch, tmp_path):
     """With crops and flips, and BatchNorm over the whole of each batch."""
     name = "cifar10_resnet18"
@@ -223,6 +225,7 @@ def test_an_epoch_on_eight_devices_is_that_on_one(small_cifar, monkeypatch, tmp_
         np.testing.assert_allclose(metrics[1][name], value, rtol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_augmentation_is_for_training_alone(small_cifar, monkeypatch, tmp_path):
     """Black images in the training, the test's as they are."""
     name = "cifar10_resnet18"
