@@ -117,6 +117,48 @@ def wide_resnet(
     return WideResNet(depth, 10, dataset.num_classes, dtype=dtype, rngs=rngs)
 
 
+def small_resnet(
+    dataset: AnyDataset,
+    rngs: nnx.Rngs,
+    *,
+    width: int,
+    dtype: DTypeLike = jnp.float32,
+) -> ResNet:
+    """A residual network of three blocks for small images, made for a CPU."""
+    model = ResNet(
+        BasicBlock,
+        (1, 1, 1),
+        dataset.num_classes,
+        stem="cifar",
+        width=width,
+        in_channels=dataset.train_inputs.shape[-1],
+        dtype=dtype,
+        rngs=rngs,
+    )
+    return with_matrix_products(model)
+
+
+def transformer(
+    dataset: AnyDataset,
+    rngs: nnx.Rngs,
+    *,
+    width: int,
+    num_layers: int,
+    num_heads: int,
+    dtype: DTypeLike = jnp.float32,
+) -> Transformer:
+    """A transformer that fits the data set."""
+    return Transformer(
+        dataset.num_classes,
+        dataset.train_inputs.shape[1],
+        width=width,
+        num_layers=num_layers,
+        num_heads=num_heads,
+        dtype=dtype,
+        rngs=rngs,
+    )
+
+
 # The recipes of the papers' baselines (arXiv 2111.15317, section 6): for CIFAR those of
 # Zhang et al. (2019) with ResNets and of Zagoruyko and Komodakis (2016) with wide ones,
 # which differ in the rate and in Nesterov's momentum; for ImageNet that of He et al.
@@ -147,34 +189,6 @@ _on_imagenet = functools.partial(
     milestones=(30 / 105, 60 / 105, 90 / 105),
     preprocess=augment.normalise(augment.IMAGENET_MEAN, augment.IMAGENET_STD),
 )
-
-
-def small_resnet(dataset: Dataset, rngs: nnx.Rngs, *, width: int) -> ResNet:
-    """A residual network of three blocks for small images, made for a CPU."""
-    model = ResNet(
-        BasicBlock,
-        (1, 1, 1),
-        dataset.num_classes,
-        stem="cifar",
-        width=width,
-        in_channels=dataset.train_inputs.shape[-1],
-        rngs=rngs,
-    )
-    return with_matrix_products(model)
-
-
-def transformer(
-    dataset: Dataset, rngs: nnx.Rngs, *, width: int, num_layers: int, num_heads: int
-) -> Transformer:
-    """A transformer that fits the data set."""
-    return Transformer(
-        dataset.num_classes,
-        dataset.train_inputs.shape[1],
-        width=width,
-        num_layers=num_layers,
-        num_heads=num_heads,
-        rngs=rngs,
-    )
 
 
 WORKLOADS: dict[str, Workload] = {
