@@ -20,8 +20,8 @@ from experiments.workloads import WORKLOADS
 
 @pytest.fixture(scope="module")
 def letters():
-    """42 training windows of 8 letters; what follows a space is hard to say."""
-    words = np.random.default_rng(0).choice(["cat ", "mat ", "on ", "the "], 110)
+    """Windows of 8 letters; what follows a space is hard to say."""
+    words = np.random.default_rng(0).choice(["cat ", "mat ", "on ", "the "], 1000)
     return text_dataset("Words", "a test", "".join(words), length=8)
 
 
@@ -69,6 +69,7 @@ def test_text_is_evaluated_by_character(letters, batch_size):
     np.testing.assert_allclose(error, 100 * wrong.mean(), rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("workload", "data", "error"),
     [
