@@ -39,9 +39,9 @@ def pflug(
       S_n = \sum_{i = b + 1}^{n} \langle g_i, g_{i-1} \rangle, \quad
       S_n < 0 \Rightarrow \text{drop},\ S = 0,\ n = 0.
 
-    What is the papers': the statistic, the test, the burn-in b after every drop, and
-    halving. (Pesme et al. 2020 test the mean of the same products, which has the same
-    sign.) What is a choice: the diagnostic is stated for plain SGD. Here it reads the
+    Attributed to the papers from memory, and not checked against their text: the
+    statistic, the test, the burn-in b after every drop, and halving. (Pesme et al. 2020
+    test the mean of the same products, which has the same sign.) What is a choice: the diagnostic is stated for plain SGD. Here it reads the
     gradients that come in, and scales the updates of whatever optimizer it wraps, as
     setting its rate would; a penalty or a decay that the optimizer adds itself is not
     in them. The burn-in has no default: the papers tune it.
