@@ -19,7 +19,6 @@ before each averaging, on a copy: what that gains is no matter of the averaging.
 """
 
 import csv
-import dataclasses
 import itertools
 import math
 import statistics
@@ -29,18 +28,19 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-import optax
 import tyro
 from flax import nnx
 from tqdm import tqdm
 
-from autodrop_optax import autodrop
 from autodrop_optax.flax import autodrop_metrics, end_epoch, recompute_batch_stats
-from experiments.config import AutoDropOptions
+from experiments.config import RunConfig
 from experiments.data.dataset import Dataset
+from experiments.evaluation import cross_entropy, evaluate
 from experiments.models import MLP
+from experiments.options import AutoDropOptions
 from experiments.presets import PRESETS
-from experiments.training import cross_entropy, evaluate
+from experiments.recipe import Recipe
+from experiments.schedules.autodrop import dropped
 from experiments.workloads import WORKLOADS, Workload
 
 RESULTS = Path("experiments/results")
@@ -156,12 +156,10 @@ def run(
     mlp = workload.model(dataset, rngs)
     assert isinstance(mlp, MLP)
     model = BatchNormMLP(mlp, momentum, rngs=rngs)
-    rate = workload.learning_rate
-    transformation = optax.chain(
-        workload.optimizer(rate), autodrop(rate, **dataclasses.asdict(options))
-    )
-    optimizer = nnx.Optimizer(model, transformation, wrt=nnx.Param)
-    images, labels = dataset.train_images, dataset.train_labels
+    steps_per_epoch = len(dataset.train_labels) // workload.batch_size
+    recipe = Recipe.of(RunConfig(name, epochs=epochs), workload, steps_per_epoch)
+    optimizer = nnx.Optimizer(model, dropped(options, recipe).optimizer, wrt=nnx.Param)
+    images, labels = dataset.train_inputs, dataset.train_labels
 
     def batches(epoch: int) -> jax.Array:
         size = workload.batch_size
@@ -171,7 +169,7 @@ def run(
         return order[: len(labels) // size * size].reshape(-1, size)
 
     def error(model: nnx.Module) -> float:
-        return float(percent_wrong(model, dataset.test_images, dataset.test_labels))
+        return float(percent_wrong(model, dataset.test_inputs, dataset.test_labels))
 
     arms = [(model, optimizer)]  # the second one begins with the first averaging
     course: list[tuple[float, float]] = []  # errors of both after each epoch's steps

@@ -6,11 +6,8 @@
 import textwrap
 from dataclasses import dataclass, fields
 
-from experiments.config import (
-    AutoDropOptions,
-    RunConfig,
-    WindowedAutoDropOptions,
-)
+from experiments.config import RunConfig
+from experiments.options import AutoDropOptions, WindowedAutoDropOptions
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,14 @@ import math
 import os
 import platform
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import jax
 from tensorboardX import SummaryWriter
 
-from experiments.config import RunConfig, differences
+from experiments.config import RunConfig, config_differences, differences
 from experiments.errors import UserError
 from experiments.processes import is_primary, wait_for_all
 
@@ -27,6 +28,7 @@ _WORKLOAD = "workload.json"
 _ENVIRONMENT = "environment.json"
 _METRICS = "metrics.jsonl"
 _TENSORBOARD = "tensorboard"
+CHECKPOINTS = "checkpoints"
 _PACKAGES = ("jax", "jaxlib", "optax", "flax", "orbax-checkpoint", "numpy")
 
 
@@ -45,22 +47,16 @@ def open_run(
       UserError: the folder holds a run and ``resume`` is false, or a run with another
         configuration or another workload under its name.
     """
-    contents = {_WORKLOAD: workload, _CONFIG: dataclasses.asdict(config)}
     if (folder / _CONFIG).exists():
         if not resume:
             raise UserError(
                 f"{folder} already holds a run: go on with it with --resume, or choose"
                 " another folder with --out."
             )
-        changed = [
-            difference
-            for name, content in contents.items()
-            # A run that has no such record is one of before there were any.
-            if (folder / name).exists()
-            for difference in differences(
-                content, json.loads((folder / name).read_text())
-            )
-        ]
+        changed = config_differences(config, _read_json(folder / _CONFIG))
+        # A run that has no such record is one of before there were any.
+        if (folder / _WORKLOAD).exists():
+            changed += differences(workload, _read_json(folder / _WORKLOAD))
         if changed:
             raise UserError(
                 f"{folder} holds a run with another configuration"
@@ -72,10 +68,22 @@ def open_run(
     if is_primary():
         folder.mkdir(parents=True, exist_ok=True)
         # The configuration last: where it is, there is a run.
-        for name, content in contents.items():
-            if not (folder / name).exists():
-                _write_json(folder / name, content)
+        if not (folder / _WORKLOAD).exists():
+            _write_json(folder / _WORKLOAD, workload)
+        if not (folder / _CONFIG).exists():
+            _write_json(folder / _CONFIG, dataclasses.asdict(config))
     wait_for_all("run opened")
+
+
+def is_finished(folder: Path, config: RunConfig) -> bool:
+    """Whether the folder holds this very run, all epochs and the last checkpoint."""
+    path = folder / _CONFIG
+    return (
+        path.exists()
+        and not config_differences(config, _read_json(path))
+        and len(read_metrics(folder)) == config.epochs
+        and (folder / CHECKPOINTS / str(config.epochs)).exists()
+    )
 
 
 def write_environment(folder: Path, data_source: str, devices: str) -> None:
@@ -92,6 +100,7 @@ def write_environment(folder: Path, data_source: str, devices: str) -> None:
             "devices": devices,
             "cpu_count": os.cpu_count(),
             "data": data_source,
+            "commit": _commit(),
         },
     )
 
@@ -150,10 +159,33 @@ class MetricsWriter:
                 self._tensorboard.add_scalar(name, value, int(row["epoch"]))
 
 
+def read_commit(folder: Path) -> str:
+    """Returns the commit of the code that a run was done with, or "unknown"."""
+    path = folder / _ENVIRONMENT
+    return _read_json(path).get("commit", "unknown") if path.exists() else "unknown"
+
+
+def _commit() -> str:
+    """The commit of the code, with "-dirty" where it was changed since."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    where = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            command, cwd=where, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
 def _line(row: Row) -> str:
     """One line of strict JSON, which knows no NaN."""
     values = {k: None if math.isnan(v) else v for k, v in row.items()}
     return json.dumps(values, allow_nan=False) + "\n"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())
 
 
 def _write_json(path: Path, content: dict) -> None:

@@ -19,15 +19,12 @@ import tyro
 
 from autodrop_optax import autodrop_metrics, windowed_autodrop
 from experiments import figures, windowed_figure
-from experiments.config import (
-    MatchedExponentialOptions,
-    RunConfig,
-    WindowedAutoDropOptions,
-)
+from experiments.config import RunConfig
 from experiments.data.dataset import Dataset
 from experiments.errors import UserError, choose
 from experiments.jobs import FinishedJob, Job, plan, run_all
-from experiments.schedules import WINDOWS_PER_RUN, resolved
+from experiments.options import MatchedExponentialOptions, WindowedAutoDropOptions
+from experiments.schedules.autodrop import WINDOWS_PER_RUN, resolved
 from experiments.windowed_tables import all_tables
 from experiments.workloads import WORKLOADS
 

@@ -21,7 +21,12 @@ from experiments.benchmark.config import BenchmarkConfig, RowName
 from experiments.benchmark.demo import demo_rows
 from experiments.benchmark.epoch_end import epoch_end_rows
 from experiments.benchmark.memory import memory_rows
-from experiments.benchmark.steps import link_rows, windowed_rows, wrapper_rows
+from experiments.benchmark.steps import (
+    accumulated_rows,
+    link_rows,
+    windowed_rows,
+    wrapper_rows,
+)
 from experiments.benchmark.timing import Row
 from experiments.errors import UserError
 
@@ -30,6 +35,7 @@ PACKAGES = ("jax", "jaxlib", "optax", "flax", "numpy", "autodrop-optax", "torch"
 
 ROWS: dict[RowName, Callable[[BenchmarkConfig], Iterator[Row]]] = {
     "link": link_rows,
+    "accumulated": accumulated_rows,
     "wrapper": wrapper_rows,
     "windowed": windowed_rows,
     "angle": angle_rows,

@@ -4,7 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-RowName = Literal["link", "wrapper", "windowed", "angle", "epoch_end", "demo", "memory"]
+RowName = Literal[
+    "link",
+    "accumulated",
+    "wrapper",
+    "windowed",
+    "angle",
+    "epoch_end",
+    "demo",
+    "memory",
+]
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def demo_rows(config: BenchmarkConfig) -> Iterator[Row]:
 def torch_epoch(torch: Any, data: Dataset, options: dict[str, Any]) -> Side:
     """The demo's epoch without AutoDrop, as a plain loop over tensors in memory."""
     batch_size = WORKLOADS["fashion_mnist_mlp"].batch_size
-    images, labels, test_images, test_labels = (
+    images, labels, test_inputs, test_labels = (
         torch.from_numpy(np.array(x)) for x in data[3:]
     )
     labels, test_labels = labels.long(), test_labels.long()
@@ -67,7 +67,7 @@ def torch_epoch(torch: Any, data: Dataset, options: dict[str, Any]) -> Side:
             optimizer.step()
             losses += loss.detach()
         with torch.no_grad():
-            logits = torch.cat([model(x) for x in test_images.split(1000)])
+            logits = torch.cat([model(x) for x in test_inputs.split(1000)])
             wrong = logits.argmax(1) != test_labels
             loss = cross_entropy(logits, test_labels)
         return losses.item(), loss.item(), wrong.sum().item()

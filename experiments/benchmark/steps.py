@@ -12,11 +12,12 @@ import optax
 from flax import nnx
 
 from autodrop_optax import autodrop, windowed_autodrop, with_autodrop
+from experiments import optimizers
 from experiments.benchmark.config import BenchmarkConfig
 from experiments.benchmark.inputs import Leaves, normal_leaves, synthetic_fashion_mnist
 from experiments.benchmark.timing import Row, Side, going_on, timed_row
 from experiments.data.dataset import Dataset
-from experiments.training import cross_entropy
+from experiments.evaluation import cross_entropy
 from experiments.workloads import WORKLOADS
 
 SGD = optax.sgd(0.1, momentum=0.9)
@@ -47,10 +48,38 @@ def link_rows(config: BenchmarkConfig) -> Iterator[Row]:
             )
 
 
+def accumulated_rows(config: BenchmarkConfig) -> Iterator[Row]:
+    """A micro-batch with AutoDrop around or inside of gradient accumulation."""
+    link = autodrop(0.1)
+    base = accumulated(SGD)
+    others = {
+        "MultiSteps(sgd), link": optax.chain(base, link),
+        "MultiSteps(sgd, link)": accumulated(optax.chain(SGD, link)),
+        "with_autodrop(MultiSteps(sgd))": with_autodrop(base, 0.1, NEVER),
+        "MultiSteps(with_autodrop(sgd))": accumulated(with_autodrop(SGD, 0.1, NEVER)),
+    }
+    gradients = [normal_leaves(config.scaled(10**7), leaves=20, seed=0)]
+    for name, optimizer in others.items():
+        # 8 micro-batches: two steps of the optimizer.
+        yield timed_row(
+            f"micro-batch, 10 M: {name} / MultiSteps(sgd)",
+            functools.partial(optimizer_side, base, gradients, 8),
+            optimizer_side(optimizer, gradients, 8),
+            config.repeats,
+        )
+
+
+def accumulated(
+    optimizer: optax.GradientTransformation,
+) -> optax.GradientTransformation:
+    """An optimizer that steps once in four micro-batches."""
+    return optax.MultiSteps(optimizer, 4).gradient_transformation()
+
+
 def wrapper_rows(config: BenchmarkConfig) -> Iterator[Row]:
     """The demo's training step with and without ``with_autodrop``, no epoch end."""
     data = synthetic_fashion_mnist(config)
-    base = WORKLOADS["fashion_mnist_mlp"].optimizer(0.1)
+    base = optimizers.sgd(0.1, momentum=0.9, weight_decay=5e-4)
     wrapped = with_autodrop(base, 0.1, NEVER)
     for how, scan in (("one scan", True), ("step calls", False)):
         yield timed_row(
@@ -65,7 +94,7 @@ def wrapper_rows(config: BenchmarkConfig) -> Iterator[Row]:
 def windowed_rows(config: BenchmarkConfig) -> Iterator[Row]:
     """The demo's training step and an optimizer's alone, with windows of 64 steps."""
     data = synthetic_fashion_mnist(config)
-    base = WORKLOADS["fashion_mnist_mlp"].optimizer(0.1)
+    base = optimizers.sgd(0.1, momentum=0.9, weight_decay=5e-4)
     # Others in each window: the angle of a straight line would take a second pass.
     gradients = [normal_leaves(config.scaled(10**7), 20, seed) for seed in range(3)]
     for sampled, sample_every, limit in (
@@ -127,7 +156,7 @@ def training_side(
     """The steps of an epoch of the demo, in one jitted scan or each a jitted call."""
     workload = WORKLOADS["fashion_mnist_mlp"]
     graphdef, params = nnx.split(workload.model(data, nnx.Rngs(0)))
-    images, labels = data.train_images, data.train_labels
+    images, labels = data.train_inputs, data.train_labels
     size = len(labels) // workload.batch_size * workload.batch_size
     order = np.random.default_rng(0).permutation(len(labels))[:size]
     batches = jnp.asarray(order.reshape(-1, workload.batch_size))

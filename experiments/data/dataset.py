@@ -6,21 +6,76 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.errors import UserError
+
 
 class Dataset(NamedTuple):
-    """A classification data set on the device, with standardised inputs."""
+    """A data set on the device: what goes into a network, and the classes to predict.
+
+    Inputs have any dtype; the workload makes of them what its network takes. Labels
+    have the shape (examples,), or (examples, positions) where each position is
+    classified.
+    """
 
     name: str
     source: str  # where it came from, for people
     num_classes: int
-    train_images: jax.Array  # shape (train examples, ...), float32
-    train_labels: jax.Array  # shape (train examples,), int32
-    test_images: jax.Array  # shape (test examples, ...), float32
-    test_labels: jax.Array  # shape (test examples,), int32
+    train_inputs: jax.Array  # shape (train examples, ...)
+    train_labels: jax.Array  # shape (train examples, ...), int32
+    test_inputs: jax.Array  # shape (test examples, ...)
+    test_labels: jax.Array  # shape (test examples, ...), int32
+    # Held out of the training examples; None: nothing is.
+    validation_inputs: jax.Array | None = None
+    validation_labels: jax.Array | None = None
 
     def __str__(self) -> str:
-        sizes = f"{len(self.train_labels)} train, {len(self.test_labels)} test"
-        return f"{self.name} ({sizes}) from {self.source}"
+        sizes = [f"{len(self.train_labels)} train"]
+        if self.validation_labels is not None:
+            sizes.append(f"{len(self.validation_labels)} validation")
+        sizes.append(f"{len(self.test_labels)} test")
+        return f"{self.name} ({', '.join(sizes)}) from {self.source}"
+
+    @property
+    def arrays(self) -> dict[str, jax.Array | None]:
+        """The arrays by name: what a jitted function takes."""
+        return {
+            name: value
+            for name, value in self._asdict().items()
+            if name.endswith(("_inputs", "_labels"))
+        }
+
+
+def hold_out(dataset: Dataset, fraction: float) -> Dataset:
+    """Takes the last training examples out as a validation set.
+
+    The last in the data set's order, and so the same for every seed. Neighbours in a
+    text stay together, which random ones would not.
+
+    Args:
+      dataset: a data set without a validation set.
+      fraction: of the training examples, from 0 to less than 1.
+
+    Returns:
+      The data set; with a fraction of 0 as it is.
+
+    Raises:
+      UserError: the fraction leaves no example to one of the two.
+    """
+    if fraction == 0:
+        return dataset
+    size = len(dataset.train_labels)
+    kept = size - round(fraction * size)
+    if not 0 < kept < size:
+        raise UserError(
+            f"validation_fraction {fraction} divides {size} training examples into"
+            f" {kept} and {size - kept}: choose one that leaves some to both."
+        )
+    return dataset._replace(
+        train_inputs=dataset.train_inputs[:kept],
+        train_labels=dataset.train_labels[:kept],
+        validation_inputs=dataset.train_inputs[kept:],
+        validation_labels=dataset.train_labels[kept:],
+    )
 
 
 def standardised(
@@ -60,8 +115,8 @@ def standardised(
         name=name,
         source=source,
         num_classes=num_classes,
-        train_images=images(train[0]),
+        train_inputs=images(train[0]),
         train_labels=labels(train[1]),
-        test_images=images(test[0]),
+        test_inputs=images(test[0]),
         test_labels=labels(test[1]),
     )

@@ -25,7 +25,7 @@ def load_digits(folder: Path | None = None) -> Dataset:
     train, test = train_test_split(
         np.arange(len(labels)), test_size=TEST_SIZE, stratify=labels, random_state=0
     )
-    images = pixels.reshape(-1, 8, 8)
+    images, labels = np.reshape(pixels, (-1, 8, 8)), np.asarray(labels)
     return standardised(
         "Digits",
         "scikit-learn",

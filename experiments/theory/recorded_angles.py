@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import tyro
 
-from experiments.config import MultistepOptions, RunConfig
+from experiments.config import RunConfig
 from experiments.errors import choose
 from experiments.progress import Progress
 from experiments.training import train
@@ -48,14 +48,12 @@ class RecordedAngles(NamedTuple):
 
 def constant_rate(workload: str, learning_rate: float, seed: int, epochs: int):
     """The configuration of a run whose rate is `learning_rate` from first to last."""
-    # A multi-step schedule whose only drop comes before the first step.
-    scale = learning_rate / choose(WORKLOADS, "workload", workload).learning_rate
     return RunConfig(
         workload=workload,
-        schedule="multistep",
+        schedule="constant",
         epochs=epochs,
         seed=seed,
-        multistep=MultistepOptions(milestones=(0.0,), drop_factor=scale),
+        learning_rate=learning_rate,
     )
 
 

@@ -19,8 +19,8 @@ from experiments.batch_stats import (
     read,
     runs_table,
 )
-from experiments.config import AutoDropOptions
 from experiments.models import MLP
+from experiments.options import AutoDropOptions
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "experiments" / "results"

@@ -107,8 +107,8 @@ def test_fashion_mnist_is_standardised_with_the_training_images(fashion_folder):
     pixels = read_idx(fashion_folder / "train-images-idx3-ubyte.gz", (40, 28, 28))
     test = read_idx(fashion_folder / "t10k-images-idx3-ubyte.gz", (10, 28, 28))
     expected = (test.astype(float) - pixels.mean()) / pixels.std()
-    np.testing.assert_allclose(dataset.test_images, expected, rtol=1e-5, atol=1e-6)
-    assert dataset.train_images.shape == (40, 28, 28)
+    np.testing.assert_allclose(dataset.test_inputs, expected, rtol=1e-5, atol=1e-6)
+    assert dataset.train_inputs.shape == (40, 28, 28)
     assert str(dataset) == f"Fashion-MNIST (40 train, 10 test) from {fashion_folder}"
 
 
@@ -156,11 +156,11 @@ def test_a_named_folder_without_the_files_is_an_error(fashion_folder, monkeypatc
 
 
 def test_digits_are_split_once_and_for_all(digits):
-    assert digits.train_images.shape == (1347, 8, 8)
-    assert digits.test_images.shape == (450, 8, 8)
+    assert digits.train_inputs.shape == (1347, 8, 8)
+    assert digits.test_inputs.shape == (450, 8, 8)
     shares = np.bincount(digits.test_labels) / np.bincount(digits.train_labels)
     np.testing.assert_allclose(shares, 450 / 1347, rtol=0.03)
     again = load_digits()
-    np.testing.assert_array_equal(again.test_images, digits.test_images)
-    assert abs(float(digits.train_images.mean())) < 1e-5
-    assert abs(float(digits.train_images.std()) - 1) < 1e-5
+    np.testing.assert_array_equal(again.test_inputs, digits.test_inputs)
+    assert abs(float(digits.train_inputs.mean())) < 1e-5
+    assert abs(float(digits.train_inputs.std()) - 1) < 1e-5

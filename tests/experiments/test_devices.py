@@ -20,7 +20,7 @@ from experiments.training import set_up, train
 
 # A small window, for angles and their change to be among the metrics soon.
 CONFIG = RunConfig("digits_mlp", "autodrop", epochs=3)
-ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+ARRAYS = ("train_inputs", "train_labels", "test_inputs", "test_labels")
 
 
 class Epoch:

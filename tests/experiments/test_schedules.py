@@ -6,15 +6,18 @@ import numpy as np
 import optax
 import pytest
 
-from experiments.config import (
+from experiments.config import RunConfig
+from experiments.errors import UserError
+from experiments.optimizers import sgd
+from experiments.options import (
     AutoDropOptions,
     MatchedExponentialOptions,
     MultistepOptions,
-    RunConfig,
     WindowedAutoDropOptions,
 )
-from experiments.errors import UserError
-from experiments.schedules import SCHEDULES, resolved
+from experiments.recipe import Recipe
+from experiments.schedules import SCHEDULES
+from experiments.schedules.autodrop import resolved
 from experiments.training import set_up
 from experiments.workloads import WORKLOADS
 
@@ -32,14 +35,14 @@ def test_watched_optimizer_is_bit_for_bit_the_plain_one(name):
         epochs=10,
         matched_exponential=MatchedExponentialOptions(num_drops=5, drop_factor=0.5),
     )
-    schedule = SCHEDULES[name](config, WORKLOAD, 3)
+    schedule = SCHEDULES[name](config, Recipe.of(config, WORKLOAD, 3))
     rates = {
         "constant": 0.1,
         "multistep": optax.piecewise_constant_schedule(0.1, {9: 0.2, 18: 0.2, 24: 0.2}),
         "linear_decay": optax.linear_schedule(0.1, 0.0, 30),
         "matched_exponential": optax.exponential_decay(0.1, 5, 0.5, staircase=True),
     }
-    plain = WORKLOAD.optimizer(rates[name])
+    plain = sgd(rates[name], momentum=0.9, weight_decay=1e-2)
     params = {"w": jax.random.normal(jax.random.key(0), (50, 7)), "b": jnp.ones(7)}
     ours, theirs = schedule.optimizer.init(params), plain.init(params)
     for step in range(30):

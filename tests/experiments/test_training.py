@@ -12,11 +12,13 @@ from flax import nnx
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from experiments.checkpoints import Checkpoints
-from experiments.config import AutoDropOptions, RunConfig
+from experiments.config import RunConfig
 from experiments.errors import UserError
+from experiments.evaluation import evaluate
 from experiments.models import MLP
+from experiments.options import AutoDropOptions
 from experiments.records import read_metrics
-from experiments.training import evaluate, set_up, train
+from experiments.training import set_up, train
 from experiments.workloads import WORKLOADS
 
 CONFIG = RunConfig("digits_mlp", "autodrop", epochs=4)
@@ -50,9 +52,9 @@ def without_times(rows):
 def test_evaluation_counts_every_image(digits, batch_size):
     model = MLP((8, 8), (16,), 10, rngs=nnx.Rngs(0))
     loss, error = evaluate(
-        model, digits.test_images, digits.test_labels, batch_size=batch_size
+        model, digits.test_inputs, digits.test_labels, batch_size=batch_size
     )
-    logits = np.asarray(model(digits.test_images), np.float64)
+    logits = np.asarray(model(digits.test_inputs), np.float64)
     labels = np.asarray(digits.test_labels)
     log_sums = np.log(np.exp(logits).sum(axis=1))
     losses = log_sums - logits[np.arange(450), labels]

@@ -137,8 +137,7 @@ def test_steps_per_epoch_are_those_of_the_workloads(digits):
 
 def test_a_constant_rate_above_the_recipes():
     config = constant_rate("digits_mlp", 0.3, 0, 60)
-    assert config.multistep.milestones == (0.0,)
-    assert config.multistep.drop_factor == pytest.approx(3.0)
+    assert (config.schedule, config.learning_rate) == ("constant", 0.3)
 
 
 def test_the_committed_fits_are_those_of_the_committed_angles(tmp_path, committed):

@@ -1,0 +1,39 @@
+"""What a learning rate is given to. One entry is one small function."""
+
+from collections.abc import Callable
+
+import optax
+
+LearningRate = float | optax.Schedule
+
+
+def sgd(
+    learning_rate: LearningRate, momentum: float, weight_decay: float
+) -> optax.GradientTransformation:
+    """SGD with heavy-ball momentum and an l2 penalty."""
+    return optax.chain(
+        optax.add_decayed_weights(weight_decay),
+        optax.sgd(learning_rate, momentum=momentum),
+    )
+
+
+def nesterov(
+    learning_rate: LearningRate, momentum: float, weight_decay: float
+) -> optax.GradientTransformation:
+    """SGD with Nesterov's momentum and an l2 penalty."""
+    return optax.chain(
+        optax.add_decayed_weights(weight_decay),
+        optax.sgd(learning_rate, momentum=momentum, nesterov=True),
+    )
+
+
+def adamw(
+    learning_rate: LearningRate, momentum: float, weight_decay: float
+) -> optax.GradientTransformation:
+    """Adam with decoupled weight decay; the momentum is its b1."""
+    return optax.adamw(learning_rate, b1=momentum, weight_decay=weight_decay)
+
+
+OPTIMIZERS: dict[
+    str, Callable[[LearningRate, float, float], optax.GradientTransformation]
+] = {"sgd": sgd, "nesterov": nesterov, "adamw": adamw}

@@ -1,0 +1,43 @@
+"""What drives the learning rate. One entry is one small function."""
+
+from collections.abc import Callable
+
+from experiments.config import RunConfig
+from experiments.recipe import Recipe
+from experiments.schedules.autodrop import (
+    dropped_by_autodrop,
+    dropped_by_windows,
+    scaled_autodrop,
+)
+from experiments.schedules.fixed import (
+    constant,
+    cosine,
+    cosine_restarts,
+    cyclical,
+    linear_decay,
+    matched_exponential,
+    multistep,
+    one_cycle,
+    warmup_stable_decay,
+)
+from experiments.schedules.plateau import plateau
+from experiments.schedules.schedule import Schedule
+from experiments.schedules.schedule_free import schedule_free_adamw, schedule_free_sgd
+
+SCHEDULES: dict[str, Callable[[RunConfig, Recipe], Schedule]] = {
+    "autodrop": dropped_by_autodrop,
+    "scaled_autodrop": scaled_autodrop,
+    "windowed_autodrop": dropped_by_windows,
+    "constant": constant,
+    "multistep": multistep,
+    "matched_exponential": matched_exponential,
+    "linear_decay": linear_decay,
+    "cosine": cosine,
+    "cosine_restarts": cosine_restarts,
+    "cyclical": cyclical,
+    "one_cycle": one_cycle,
+    "warmup_stable_decay": warmup_stable_decay,
+    "plateau": plateau,
+    "schedule_free_sgd": schedule_free_sgd,
+    "schedule_free_adamw": schedule_free_adamw,
+}
