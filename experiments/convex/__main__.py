@@ -17,7 +17,12 @@ README = Path(__file__).with_name("README.md")
 RESULTS = Path(__file__).parents[1] / "results" / "convex.csv"
 
 
-def convex(*data: str, optimizer: str | None = None, tables_only: bool = False) -> None:
+def convex(
+    data: tyro.conf.Positional[tuple[str, ...]] = (),
+    *,
+    optimizer: str | None = None,
+    tables_only: bool = False,
+) -> None:
     """Compares schedules on logistic regression.
 
     Without arguments it makes experiments/results/convex.csv and the tables in the
@@ -28,10 +33,8 @@ def convex(*data: str, optimizer: str | None = None, tables_only: bool = False) 
       optimizer: "adam" or "sgd"; by default both.
       tables_only: make the tables from the results that are there.
     """
-    found: list[Row] = []
-    if tables_only:
-        found = read_csv(RESULTS)
-    else:
+    if not tables_only:
+        found: list[Row] = []
         problems = {name: choose(PROBLEMS, "data set", name) for name in data}
         chosen = [optimizer] if optimizer else list(OPTIMIZERS)
         for name in chosen:
@@ -45,6 +48,8 @@ def convex(*data: str, optimizer: str | None = None, tables_only: bool = False) 
             print(tables(found))
             return
         write_csv(RESULTS, found)
+    # As they are in the file, rounded.
+    found = read_csv(RESULTS)
     README.write_text(replace_tables(README.read_text(), found))
     print(f"{RESULTS}, {README}")
 

@@ -143,13 +143,15 @@ def rows(
 
 
 def standard_error(values: np.ndarray) -> float:
-    """Of the mean."""
+    """Of the mean; one value has none."""
+    if len(values) < 2:
+        return math.nan
     return float(np.std(values, ddof=1) / math.sqrt(len(values)))
 
 
 def t_statistic(values: Iterable[float]) -> float:
     """The mean over its standard error; 0 where all values are 0."""
-    values = np.asarray(list(values))
+    values = np.asarray(list(values), np.float64)
     mean, error = float(values.mean()), standard_error(values)
     if error == 0:
         return 0.0 if mean == 0 else math.copysign(math.inf, mean)
