@@ -207,4 +207,4 @@ def test_the_results_are_complete():
     keys = [(r.optimizer, r.data, r.schedule) for r in found]
     assert keys == [(o, d, s) for o in OPTIMIZERS for d in PROBLEMS for s in SCHEDULES]
     assert {r.n for r in found} == {10}
-    assert {r.rate for r in found} <= set(RATES)
+    assert {r.rate for r in found} <= {float(f"{rate:.6g}") for rate in RATES}
