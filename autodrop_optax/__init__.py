@@ -5,8 +5,10 @@ from importlib.metadata import version
 from autodrop_optax._algorithm import AutoDropState
 from autodrop_optax._angle import angle_between
 from autodrop_optax._end_epoch import end_epoch
+from autodrop_optax._gradient_norms import record_gradient_norms
 from autodrop_optax._link import autodrop
 from autodrop_optax._metrics import autodrop_metrics
+from autodrop_optax._refined_schedule import refine_schedule
 from autodrop_optax._windowed import windowed_autodrop
 from autodrop_optax._windowed_algorithm import WindowedAutoDropState
 from autodrop_optax._wrapper import with_autodrop
@@ -20,6 +22,8 @@ __all__ = [
     "autodrop",
     "autodrop_metrics",
     "end_epoch",
+    "record_gradient_norms",
+    "refine_schedule",
     "windowed_autodrop",
     "with_autodrop",
 ]

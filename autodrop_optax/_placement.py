@@ -64,7 +64,8 @@ def on_mesh_of(reference: jax.Array, x: jax.Array) -> jax.Array:
     if _mesh(reference) == _mesh(x):
         return x
     if reference.ndim:
-        reference = jnp.sum(jnp.zeros_like(reference))
+        # Not zeros_like, a constant: jit(init) would not know of the parameters then.
+        reference = jnp.sum(jnp.isnan(reference) & False)
     return jnp.where(reference == reference, x, x)
 
 

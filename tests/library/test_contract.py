@@ -20,9 +20,11 @@ from autodrop_optax import (
     AutoDropState,
     WindowedAutoDropState,
     autodrop,
+    record_gradient_norms,
     windowed_autodrop,
     with_autodrop,
 )
+from autodrop_optax.refinement import GradientNormsState
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
@@ -62,6 +64,12 @@ CONSTRUCTORS = {
     "counting-first": lambda rate=0.1: optax.chain(counting(rate), optax.sgd(rate)),
     "windowed-last": lambda rate=0.1: optax.chain(optax.sgd(rate), windowed(rate)),
     "windowed-first": lambda rate=0.1: optax.chain(windowed(rate), optax.sgd(rate)),
+    "recording-first": lambda rate=0.1: optax.chain(
+        record_gradient_norms(buffer_size=4), optax.sgd(rate)
+    ),
+    "recording-last": lambda rate=0.1: optax.chain(
+        optax.sgd(rate), record_gradient_norms("l1", buffer_size=2)
+    ),
 }
 constructors = pytest.mark.parametrize(
     "make", CONSTRUCTORS.values(), ids=CONSTRUCTORS.keys()
@@ -139,13 +147,21 @@ def test_it_converges_and_map_params_knows_its_state(make, problem):
             id="wrapper",
         ),
         pytest.param(windowed_autodrop, WINDOWS | {"window_steps": 1}, id="windowed"),
+        pytest.param(
+            lambda learning_rate, norm, buffer_size: optax.chain(
+                record_gradient_norms(norm, buffer_size=buffer_size),
+                optax.scale(-learning_rate),
+            ),
+            {"norm": "l1", "buffer_size": 2},
+            id="recording",
+        ),
     ],
 )
 def test_injected_hyperparameters_change_nothing(factory, keywords):
     keywords = {"learning_rate": 0.1, **keywords}
     plain = factory(**keywords)
     static = {"optimizer", "window", "averaging", "steps_per_epoch", "buffer_size",
-              "two_sided"}  # fmt: skip
+              "two_sided", "norm"}  # fmt: skip
     static &= set(inspect.signature(factory).parameters)
     injected = optax.inject_hyperparams(factory, static_args=static)(**keywords)
     params = [-jnp.ones((2, 3)), jnp.ones((2, 5, 2))]
@@ -243,6 +259,8 @@ def test_the_types_of_the_state_survive_an_update(make, sharding, in_context, ji
 
 def ours(state):
     def is_state(node):
-        return isinstance(node, (AutoDropState, WindowedAutoDropState))
+        return isinstance(
+            node, (AutoDropState, WindowedAutoDropState, GradientNormsState)
+        )
 
     return [x for x in jax.tree.leaves(state, is_leaf=is_state) if is_state(x)]

@@ -11,7 +11,14 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from reference import Algorithm1
 
-from autodrop_optax import autodrop, end_epoch, windowed_autodrop, with_autodrop
+from autodrop_optax import (
+    autodrop,
+    end_epoch,
+    record_gradient_norms,
+    windowed_autodrop,
+    with_autodrop,
+)
+from autodrop_optax.refinement import recorded_gradient_norms
 
 SPECS = {
     "both": P("data", "model"),
@@ -237,3 +244,24 @@ def test_windows_gather_nothing_and_equal_one_device(mesh, sample_every):
     for name, x in far_state.previous_step.items():
         np.testing.assert_allclose(x, state.previous_step[name], rtol=1e-5, atol=1e-5)
         assert x.sharding.is_equivalent_to(shardings(mesh)[name], x.ndim)
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_recorded_norms_gather_nothing_and_equal_one_device(mesh, norm):
+    link = record_gradient_norms(norm, buffer_size=4)
+    params = jax.device_put(leaves(0), shardings(mesh))
+    state = jax.jit(link.init)(params)
+    update = jax.jit(lambda *args: link.update(*args))
+    text = update.lower(params, state).compile().as_text()
+    assert not gathers(text)
+    assert scalar_reductions_alone(text)
+    before, expected = types(state), []
+    for seed in range(6):
+        gradients = leaves(seed)
+        updates, state = update(jax.device_put(gradients, shardings(mesh)), state)
+        assert types(state) == before
+        for name, x in updates.items():
+            assert x.sharding.is_equivalent_to(shardings(mesh)[name], x.ndim)
+            np.testing.assert_array_equal(x, gradients[name])
+        expected.append(np.linalg.norm(flat(gradients), ord=int(norm[1])))
+    np.testing.assert_allclose(recorded_gradient_norms(state), expected[::2], rtol=1e-5)

@@ -1,0 +1,197 @@
+"""A link that records the norms of gradients, for schedules to be refined by."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from autodrop_optax._checks import check_choice, check_count
+from autodrop_optax._once import once
+from autodrop_optax._placement import scalars_on_mesh_of
+from autodrop_optax._trees import inexact_leaves, widen
+
+Norm = Literal["l1", "l2"]
+
+
+class GradientNormsState(NamedTuple):
+    """State of :func:`record_gradient_norms`."""
+
+    step: jax.Array  # shape (), int32: calls of update so far
+    every: jax.Array  # shape (), int32: steps from one recorded norm to the next
+    norms: jax.Array  # shape (buffer_size,), float32, NaN where none is yet: of the
+    #                   steps 0, every, 2 every, ...
+
+
+def record_gradient_norms(
+    norm: Norm = "l2", *, buffer_size: int = 4096
+) -> optax.GradientTransformationExtraArgs:
+    """Records the norm of the gradients in its state and leaves them as they are.
+
+    A link for :func:`optax.chain`, to be put where the gradients come in, in front of
+    everything that changes them: ``optax.chain(record_gradient_norms("l1"),
+    optax.adam(1e-3))``. The norm is that of all leaves together; leaves that are not
+    floating point or complex do not count, nor do masked ones.
+
+    The buffer has a fixed size, and whatever the length of the run, its norms are
+    evenly spaced over all of it. At first each step's norm is recorded. When the buffer
+    is full every second norm is left out, and from there on every second step's is
+    recorded; when it is full again, every fourth; and so on. So a run of up to
+    ``buffer_size`` steps has all its norms, a longer one at least half as many as the
+    buffer takes. Norms that are not recorded are not computed.
+
+    :func:`autodrop_optax.refinement.recorded_gradient_norms` reads them from the state
+    of the optimizer; :func:`refine_schedule` makes a schedule of them.
+
+    Args:
+      norm: ``"l2"`` for SGD, ``"l1"`` for Adam and other optimizers that scale each
+        coordinate. l1: the sum of the absolute values.
+      buffer_size: most norms to keep, an even number; 4 bytes each.
+
+    Returns:
+      An :class:`optax.GradientTransformationExtraArgs` with a
+      :class:`autodrop_optax.refinement.GradientNormsState`. A norm that is infinite or
+      NaN is recorded as such. Norms are summed up in float32, in float64 over leaves of
+      that. With sharded gradients only scalars are exchanged.
+
+    Raises:
+      ValueError: an argument is out of its range. In ``update``: the state was made
+        with another ``buffer_size``.
+
+    Example:
+      >>> import jax.numpy as jnp, optax
+      >>> from autodrop_optax import record_gradient_norms, refine_schedule
+      >>> from autodrop_optax.refinement import recorded_gradient_norms
+      >>> optimizer = optax.chain(record_gradient_norms(), optax.sgd(0.1))
+      >>> params = jnp.array([3.0, 4.0])
+      >>> state = optimizer.init(params)
+      >>> for _ in range(4):
+      ...     updates, state = optimizer.update(params, state)
+      ...     params = optax.apply_updates(params, updates)
+      >>> [round(float(norm), 3) for norm in recorded_gradient_norms(state)]
+      [5.0, 4.5, 4.05, 3.645]
+      >>> schedule = refine_schedule(recorded_gradient_norms(state))
+
+    References:
+      Defazio, Cutkosky, Mehta, Mishchenko, `When, Why and How Much? Adaptive Learning
+      Rate Scheduling by Refinement <https://arxiv.org/abs/2310.07831>`_, 2023.
+    """
+    check_choice("norm", norm, get_args(Norm))
+    check_count("buffer_size", buffer_size)
+    if buffer_size % 2:
+        raise ValueError(
+            "buffer_size must be even, as every second norm is left out when it is"
+            f" full, got {buffer_size}."
+        )
+
+    def init_fn(params) -> Any:
+        if any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(params)):
+            return jax.eval_shape(init_fn, params)
+        state = GradientNormsState(
+            step=jnp.zeros((), jnp.int32),
+            every=jnp.ones((), jnp.int32),
+            norms=jnp.full((buffer_size,), jnp.nan, jnp.float32),
+        )
+        return scalars_on_mesh_of(params, state, trees=())
+
+    def update_fn(updates, state, params=None, **extra_args) -> Any:
+        del params, extra_args
+        there = state.norms.shape[-1]
+        if there != buffer_size:
+            raise ValueError(
+                f"buffer_size is {buffer_size} here, but was {there} where the state"
+                " was made. Build the transformation as it was then, or make a new"
+                " state with init."
+            )
+        gradients = jax.lax.stop_gradient(inexact_leaves(updates))
+        return updates, _record(norm, state, gradients)
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+# For those who do not jit: a loop outside of jit is compiled at every call.
+@functools.partial(jax.jit, static_argnums=0)
+def _record(
+    norm: Norm, state: GradientNormsState, leaves: list[jax.Array]
+) -> GradientNormsState:
+    """One step: counts, and records the norm where it is this step's turn."""
+    size = state.norms.shape[0]
+
+    def thin_out(state: GradientNormsState) -> GradientNormsState:
+        kept = jnp.full_like(state.norms, jnp.nan).at[: size // 2].set(state.norms[::2])
+        return state._replace(every=2 * state.every, norms=kept)
+
+    def add(state: GradientNormsState) -> GradientNormsState:
+        value = global_norm(leaves, norm).astype(jnp.float32)
+        index = state.step // state.every
+        return state._replace(norms=state.norms.at[index].set(value))
+
+    due = state.step % state.every == 0
+    full = due & (state.step // state.every == size)
+    state = once(full, thin_out, state)
+    # The size is even: the norm that did not fit any more is one of those to keep.
+    state = once(due, add, state)
+    return state._replace(step=jnp.asarray(optax.safe_increment(state.step)))
+
+
+def global_norm(leaves: list[jax.Array], norm: Norm) -> jax.Array:
+    """The norm of all leaves together, in 32 bits or more; 0 of none."""
+    if norm == "l1":
+        sums = [jnp.sum(jnp.abs(widen(x))) for x in leaves]
+    else:
+        sums = [jnp.sum(jnp.square(jnp.abs(widen(x)))) for x in leaves]
+    dtype = jnp.result_type(jnp.float32, *sums)
+    total = sum((x.astype(dtype) for x in sums), jnp.zeros((), dtype))
+    return total if norm == "l1" else jnp.sqrt(total)
+
+
+def recorded_gradient_norms(opt_state: optax.OptState) -> np.ndarray:
+    """Returns the norms that :func:`record_gradient_norms` has recorded so far.
+
+    They are evenly spaced over the run: of every step, or, of a run longer than the
+    buffer, of every second, fourth, ... step. Give :func:`refine_schedule` the number
+    of steps then.
+
+    Args:
+      opt_state: the state of an optimizer that contains one
+        :func:`record_gradient_norms`, wherever it stands.
+
+    Returns:
+      Shape ``(norms,)``, float32; NaN and infinities are as they came. For a state of
+      several runs, stacked by ``jax.vmap``, of shape ``(..., norms)``.
+
+    Raises:
+      ValueError: there is no such state, or more than one, or the stacked runs have not
+        made the same number of steps.
+    """
+    nodes = jax.tree.leaves(opt_state, is_leaf=_is_state)
+    found = [node for node in nodes if isinstance(node, GradientNormsState)]
+    if len(found) != 1:
+        if any(isinstance(node, Mapping) for node in nodes):
+            raise ValueError(
+                "opt_state holds a state of record_gradient_norms as a plain"
+                " dictionary, as a checkpoint is read without a target. Restore it with"
+                " one that has the structure of optimizer.init(params)."
+            )
+        raise ValueError(
+            "opt_state must hold the state of one record_gradient_norms(...), found"
+            f" {len(found)}. Put the link into the chain; where there are several, pass"
+            " the part of the state that is meant."
+        )
+    step, every, norms = jax.device_get(found[0])
+    if not (np.all(step == step.flat[0]) and np.all(every == every.flat[0])):
+        raise ValueError(
+            "The stacked runs have not made the same number of steps: read each by"
+            " itself, jax.tree.map(lambda x: x[i], opt_state)."
+        )
+    count = -(-int(step.flat[0]) // int(every.flat[0]))
+    return norms[..., :count]
+
+
+def _is_state(node: Any) -> bool:
+    return isinstance(node, GradientNormsState) or (
+        isinstance(node, Mapping) and set(GradientNormsState._fields) <= set(node)
+    )
