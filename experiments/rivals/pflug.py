@@ -41,10 +41,11 @@ def pflug(
 
     Attributed to the papers from memory, and not checked against their text: the
     statistic, the test, the burn-in b after every drop, and halving. (Pesme et al. 2020
-    test the mean of the same products, which has the same sign.) What is a choice: the diagnostic is stated for plain SGD. Here it reads the
-    gradients that come in, and scales the updates of whatever optimizer it wraps, as
-    setting its rate would; a penalty or a decay that the optimizer adds itself is not
-    in them. The burn-in has no default: the papers tune it.
+    test the mean of the same products, which has the same sign.) What is a choice: the
+    diagnostic is stated for plain SGD. Here it reads the gradients that come in, and
+    scales the updates of whatever optimizer it wraps, as setting its rate would; a
+    penalty or a decay that the optimizer adds itself is not in them. The burn-in has no
+    default: the papers tune it.
 
     Args:
       optimizer: what is wrapped, at a constant rate.
