@@ -13,7 +13,7 @@ from autodrop_optax._convergence_bound import (
     convergence_bound,
     minimise_bound,
 )
-from autodrop_optax._gradient_norms import (
+from autodrop_optax._recorded_norms import (
     GradientNormsState,
     recorded_gradient_norms,
 )
