@@ -181,6 +181,7 @@ def test_demo_without_fashion_mnist_says_so_and_runs_on_the_digits(
     assert second.startswith("data: Digits")
 
 
+@pytest.mark.slow
 def test_demo_settings_drop_twice_on_the_digits(tmp_path):
     call("train demo_autodrop --workload digits_mlp", f"--out {tmp_path / 'run'}")
     rows = read_metrics(tmp_path / "run")

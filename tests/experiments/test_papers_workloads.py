@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from slow import slow_but
 
 from experiments.__main__ import main
 from experiments.config import RunConfig
@@ -29,6 +30,7 @@ SIZES = {
     "imagenet_resnet18": (1281167, 224, 1000, 11_689_512),
     "imagenet_resnet50": (1281167, 224, 1000, 25_557_032),
 }
+NAMES = {name: name for name in SIZES}
 ALL = pytest.mark.parametrize("name", SIZES)
 
 
@@ -80,7 +82,10 @@ def bytes_of(tree):
 @pytest.mark.parametrize(
     ("name", "dtype"),
     [
-        *[pytest.param(name, "float32", id=name) for name in SIZES],
+        *[
+            pytest.param(name, "float32", id=name, marks=[pytest.mark.slow] * slow)
+            for name, slow in zip(SIZES, (0, 1, 0, 1, 0, 1), strict=True)
+        ],
         pytest.param("cifar10_resnet18", "bfloat16", id="cifar10_resnet18-bfloat16"),
     ],
 )
@@ -152,7 +157,9 @@ def check_first_steps(name, rows):
     assert row["step_norm"] > 0
 
 
-@ALL
+@pytest.mark.parametrize(
+    "name", slow_but(NAMES, "cifar10_resnet18", "imagenet_resnet18")
+)
 def test_first_steps(name, load, monkeypatch, tmp_path):
     monkeypatch.setitem(WORKLOADS, name, narrow(name))
     dataset = load(name, train=(4, 4), test=(2, 1))

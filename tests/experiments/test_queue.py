@@ -47,6 +47,7 @@ def in_turn(tmp_path_factory):
     return run_queue(jobs_in(tmp_path_factory.mktemp("in_turn")), workers=1)
 
 
+@pytest.mark.slow
 def test_runs_in_processes_are_those_in_turn(in_turn, tmp_path):
     # One device in each process, as in a user's; here there are eight.
     script = tmp_path / "queue_of_runs.py"

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from slow import slow_but
 
 from experiments.config import RunConfig
 from experiments.recipe import Recipe
@@ -22,7 +23,14 @@ def recipe_of(**options) -> Recipe:
     return Recipe.of(config, WORKLOAD, steps_per_epoch=42)
 
 
-@pytest.mark.parametrize("name", RIVALS)
+@pytest.mark.parametrize(
+    "name",
+    # The slow ones are options of entries that are here.
+    slow_but(
+        {name: name for name in RIVALS},
+        *RIVALS.keys() - {"sasa_halves", "hypergradient_times"},
+    ),
+)
 def test_trains_an_epoch_and_records_its_rate(digits, name):
     config = RunConfig(workload="digits_mlp", schedule=name, epochs=10)
     state, run_epoch = set_up(config, digits)

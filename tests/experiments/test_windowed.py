@@ -56,6 +56,7 @@ def test_many_drops_are_counted_and_not_listed():
     assert "58 of them" in line(list(range(3, 61)))
 
 
+@pytest.mark.slow
 def test_the_study_in_small(tmp_path, capsys):
     arguments = f"--workloads digits_mlp --seeds 0 --epochs 1 --out {tmp_path}/runs"
     main(f"{arguments} --results {tmp_path} --parts comparison".split())

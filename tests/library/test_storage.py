@@ -9,6 +9,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from reference import angle
+from slow import slow_but
 
 from autodrop_optax import autodrop, end_epoch, with_autodrop
 
@@ -35,6 +36,8 @@ def counting(**keywords):
 
 WAYS = {"link": link, "wrapper": wrapper, "counting": counting}
 ways = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+# Where a case takes seconds to compile.
+some_ways = pytest.mark.parametrize("way", slow_but(WAYS, "link", "wrapper"))
 
 
 def make_params(dtype=jnp.float32):
@@ -85,8 +88,10 @@ def kinds(state):
 # --- Memory --------------------------------------------------------------------------
 
 
-@ways
-@pytest.mark.parametrize("mode", ["jit", "eager", "donated"])
+@some_ways
+@pytest.mark.parametrize(
+    "mode", ["jit", "eager", pytest.param("donated", marks=pytest.mark.slow)]
+)
 def test_in_the_hosts_memory_nothing_changes_but_the_place(way, mode):
     keywords = {"jit": mode != "eager", "donate": mode == "donated"}
     params, state = train(way, make_params(), **keywords)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from slow import slow_but
 
 from autodrop_optax import (
     AutoDropState,
@@ -53,6 +54,9 @@ OF_EPOCHS = {"link": link, "front": front, "wrapper": wrapper, "counting": count
 WAYS = OF_EPOCHS | {"windowed": windowed}
 ways_of_epochs = pytest.mark.parametrize("way", OF_EPOCHS.values(), ids=OF_EPOCHS)
 ways = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+# Where a case takes seconds to compile.
+some_ways = pytest.mark.parametrize("way", slow_but(WAYS, "link", "wrapper"))
+some_ways_of_epochs = pytest.mark.parametrize("way", slow_but(OF_EPOCHS, "link"))
 
 
 def make_params(dtype=jnp.float32, scale=1.0):
@@ -91,7 +95,7 @@ def train(way, params, epochs=9, seed=0, **keywords):
     return scan(carry, keys)
 
 
-@ways
+@some_ways
 def test_scan_over_epochs_equals_a_loop_without_jit(way):
     params, state = train(way, make_params(), epochs=5)
     optimizer = way(**EAGER)
@@ -102,7 +106,7 @@ def test_scan_over_epochs_equals_a_loop_without_jit(way):
     chex.assert_trees_all_close((params, state), carry, rtol=1e-3, atol=1e-3)
 
 
-@ways
+@some_ways
 def test_vmap_over_seeds(way):
     def run(seed):
         params = make_params()
@@ -121,7 +125,7 @@ def test_vmap_over_seeds(way):
         )
 
 
-@ways_of_epochs
+@some_ways_of_epochs
 def test_vmap_over_hyperparameters(way):
     def run(threshold, drop_factor, drop_delay):
         params = make_params()

@@ -105,7 +105,15 @@ class Dying:
         return getattr(self.reader, name)
 
 
-@pytest.mark.parametrize(("steps", "saved"), [(1, 0), (3, 2), (7, 7), (18, 17)])
+@pytest.mark.parametrize(
+    ("steps", "saved"),
+    [
+        pytest.param(1, 0, marks=pytest.mark.slow),
+        (3, 2),
+        (7, 7),
+        pytest.param(18, 17, marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_that_dies_in_mid_epoch_goes_on_bit_for_bit(
     dataset, whole, tmp_path, monkeypatch, steps, saved
 ):
