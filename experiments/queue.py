@@ -185,16 +185,21 @@ def run_in_worker(job: Job, data_dir: Path | None) -> Job:
     """Runs a job, unless and until the queue is stopped."""
     shared = _worker["shared"]
 
+    def is_stopped() -> bool:
+        # Also where the parent has been killed.
+        return shared.stop.is_set() or os.getppid() != shared.parent
+
     def on_epoch(row: Row) -> None:
         del row
         with shared.epochs.get_lock():
             shared.epochs.value += 1
-        # Also where the parent has been killed.
-        if shared.stop.is_set() or os.getppid() != shared.parent:
+        if is_stopped():
             raise KeyboardInterrupt
 
-    with contextlib.suppress(KeyboardInterrupt):
-        run_job(job, data_dir, on_epoch)
+    # A job may have been handed over before the queue was stopped.
+    if not is_stopped():
+        with contextlib.suppress(KeyboardInterrupt):
+            run_job(job, data_dir, on_epoch)
     if os.getppid() != shared.parent:
         os._exit(1)  # or it would wait for jobs for ever
     return job
