@@ -12,10 +12,11 @@ from pathlib import Path
 from experiments.errors import UserError
 from experiments.studies.rows import (
     differences_table,
-    markdown,
     read_rows,
     summary_table,
 )
+from experiments.studies.tuned import TUNING, tuned_rate, validation_errors
+from experiments.summaries import markdown_table
 
 ROOT = Path(__file__).parents[1]
 STUDIES = ROOT / "experiments" / "results" / "studies"
@@ -37,6 +38,17 @@ def summary(name: str) -> str:
 def differences(name: str) -> str:
     """A study's differences to multi-step."""
     return differences_table(read_rows(STUDIES / f"{name}.csv"))
+
+
+def tuning(workload: str) -> str:
+    """The validation error at each rate; the lowest is bold."""
+    errors = validation_errors(workload, STUDIES)
+    if not errors:
+        raise FileNotFoundError(f"no rates of {workload} in {STUDIES / TUNING}")
+    best = tuned_rate(workload, STUDIES)
+    cells = {f"{r:g}": f"{e:.2f}" for r, e in errors.items()}
+    cells[f"{best:g}"] = f"**{cells[f'{best:g}']}**"
+    return markdown_table(["rate", *cells], [[f"`{workload}`", *cells.values()]])
 
 
 # The rows of the benchmark that pages show, by what each starts with.
@@ -76,13 +88,14 @@ def costs(name: str) -> str:
         aim += ", **missed**" * (row["met"] == "NO")
         figures = (f"{float(row[column]):.2f}" for column in ("ratio", "a_a"))
         lines.append((row["what"], *figures, aim))
-    return markdown(("what / against what", "ratio", "A/A", "aim"), lines)
+    return markdown_table(("what / against what", "ratio", "A/A", "aim"), lines)
 
 
 TABLES: dict[str, Callable[[str], str]] = {
     "summary": summary,
     "differences": differences,
     "costs": costs,
+    "tuning": tuning,
 }
 
 
