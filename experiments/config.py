@@ -12,6 +12,7 @@ from experiments.options import (
     MatchedExponentialOptions,
     MultistepOptions,
     PlateauOptions,
+    RefinedOptions,
     RestartsOptions,
     ScheduleFreeOptions,
     WarmupStableDecayOptions,
@@ -42,6 +43,8 @@ class RunConfig:
     """What the network computes in; parameters and losses are float32 either way."""
     validation_fraction: float = 0.0
     """Of the training examples, the last: held out, to be looked at at will."""
+    record_gradient_norms: bool = False
+    """Keep the norms of the gradients, for `refined` to make its schedule of."""
     autodrop: AutoDropOptions = field(default_factory=AutoDropOptions)
     """Settings of the schedule `autodrop`."""
     multistep: MultistepOptions = field(default_factory=MultistepOptions)
@@ -66,6 +69,8 @@ class RunConfig:
     """Settings of the schedule `plateau`."""
     schedule_free: ScheduleFreeOptions = field(default_factory=ScheduleFreeOptions)
     """Settings of the schedules `schedule_free_sgd` and `schedule_free_adamw`."""
+    refined: RefinedOptions = field(default_factory=RefinedOptions)
+    """Settings of the schedule `refined`."""
 
     def __post_init__(self):
         if self.epochs < 1:

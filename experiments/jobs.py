@@ -23,6 +23,7 @@ class Job(NamedTuple):
     preset: str
     config: RunConfig
     folder: Path
+    first: "Job | None" = None  # what must be finished before
 
 
 class FinishedJob(NamedTuple):

@@ -1,6 +1,7 @@
 """What a learning rate is given to. One entry is one small function."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import optax
 
@@ -37,3 +38,8 @@ def adamw(
 OPTIMIZERS: dict[
     str, Callable[[LearningRate, float, float], optax.GradientTransformation]
 ] = {"sgd": sgd, "nesterov": nesterov, "adamw": adamw}
+
+
+def norm_of(optimizer: str) -> Literal["l1", "l2"]:
+    """The norm of the gradients that an optimizer's schedule is refined by."""
+    return "l1" if optimizer == "adamw" else "l2"

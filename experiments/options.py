@@ -165,6 +165,16 @@ class ScheduleFreeOptions:
         check_fraction("schedule_free.warmup", self.warmup)
 
 
+@dataclass(frozen=True)
+class RefinedOptions:
+    """Arguments of `autodrop_optax.refine_schedule`, and where the norms are."""
+
+    first_run: str | None = None
+    """Folder of a finished run of the same task with record_gradient_norms."""
+    smoothing: float = 0.1
+    """Width of the median filter over the norms, as a fraction of the run."""
+
+
 def check_fraction(name: str, value: float) -> None:
     """Raises a UserError unless a value is from 0 to 1."""
     if not 0 <= value <= 1:

@@ -161,6 +161,19 @@ PRESETS: dict[str, Preset] = {
         what="As multistep, without the tenth that is held out for plateau.",
         why="What the examples are worth that plateau does without.",
     ),
+    "refined": Preset(
+        config=RunConfig(schedule="refined"),
+        what="The schedule refined by the gradient norms of a first run.",
+        why=(
+            "What its authors set above linear decay. Name the first run, one with"
+            " --record-gradient-norms, by --refined.first-run."
+        ),
+    ),
+    "autodrop_linear_decay": Preset(
+        config=RunConfig(schedule="autodrop_linear_decay"),
+        what="As scaled_autodrop, times linear decay to zero.",
+        why="Whether AutoDrop adds to the best schedule that knows the length.",
+    ),
     "hypergradient": Preset(
         config=RunConfig(schedule="hypergradient"),
         what="The rate changed in each step by 0.001 times its own gradient.",

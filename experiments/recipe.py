@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import optax
 
+from autodrop_optax import record_gradient_norms
 from experiments.config import RunConfig
 from experiments.errors import UserError, choose
-from experiments.optimizers import OPTIMIZERS, LearningRate
+from experiments.optimizers import OPTIMIZERS, LearningRate, norm_of
 from experiments.workloads import Workload
 
 
@@ -53,10 +54,18 @@ class Recipe:
         decay = config.weight_decay
         if decay is None:
             decay = workload.weight_decay
+
+        def optimizer(rate: LearningRate) -> optax.GradientTransformation:
+            base = make(rate, workload.momentum, decay)
+            if not config.record_gradient_norms:
+                return base
+            # In front, where the gradients come in.
+            return optax.chain(record_gradient_norms(norm_of(name)), base)
+
         return cls(
             learning_rate=rate,
             optimizer_name=name,
-            optimizer=lambda rate: make(rate, workload.momentum, decay),
+            optimizer=optimizer,
             momentum=workload.momentum,
             weight_decay=decay,
             steps_per_epoch=steps_per_epoch,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from tensorboardX import SummaryWriter
 
 from experiments.config import RunConfig, config_differences, differences
@@ -28,6 +29,7 @@ _WORKLOAD = "workload.json"
 _ENVIRONMENT = "environment.json"
 _METRICS = "metrics.jsonl"
 _TENSORBOARD = "tensorboard"
+_GRADIENT_NORMS = "gradient_norms.npy"
 CHECKPOINTS = "checkpoints"
 _PACKAGES = ("jax", "jaxlib", "optax", "flax", "orbax-checkpoint", "numpy")
 
@@ -120,6 +122,29 @@ def read_metrics(folder: Path) -> list[Row]:
     lines = path.read_text().splitlines(keepends=True)
     rows = [json.loads(line) for line in lines if line.endswith("\n")]
     return [{k: math.nan if v is None else v for k, v in r.items()} for r in rows]
+
+
+def write_gradient_norms(folder: Path, norms: np.ndarray) -> None:
+    """Writes the norms of a run's gradients, shape (norms,), evenly spaced over it."""
+    part = folder / f"{_GRADIENT_NORMS}.part"
+    with part.open("wb") as file:
+        np.save(file, norms)
+    part.replace(folder / _GRADIENT_NORMS)
+
+
+def read_gradient_norms(folder: Path) -> np.ndarray:
+    """Reads the norms of a run's gradients, shape (norms,).
+
+    Raises:
+      UserError: the run has not recorded them, or is not finished.
+    """
+    path = folder / _GRADIENT_NORMS
+    if not path.exists():
+        raise UserError(
+            f"{folder} has no norms of gradients: make a run there with"
+            " --record-gradient-norms, to its end."
+        )
+    return np.load(path)
 
 
 class MetricsWriter:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from autodrop_optax.refinement import recorded_gradient_norms
 from experiments.checkpoints import Checkpoints
 from experiments.config import RunConfig
 from experiments.data.dataset import Dataset, hold_out
@@ -36,6 +37,7 @@ from experiments.records import (
     open_run,
     read_metrics,
     write_environment,
+    write_gradient_norms,
 )
 from experiments.schedules import SCHEDULES, Schedule
 from experiments.streaming import StreamedEpoch, StreamState
@@ -119,9 +121,12 @@ def train(
                 row = {**values, "epoch": epoch, "seconds": now - started}
                 started = now
                 # The row before the checkpoint: then a checkpoint that is there has
-                # the rows of all its epochs.
+                # the rows of all its epochs, and the last one the norms as well.
                 if writer is not None:
                     writer.write(row)
+                    if config.record_gradient_norms and epoch == config.epochs:
+                        norms = recorded_gradient_norms(state)
+                        write_gradient_norms(folder, norms)
                 run_epoch.save(checkpoints, state)
                 on_epoch(row)
                 interrupt.raise_if_pending(any_process)

@@ -1,4 +1,4 @@
-"""What each rule must be told in advance, and what it keeps in memory."""
+"""What each schedule must be told in advance, and what it keeps in memory."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from experiments.summaries import markdown_table
 class Rule:
     """A rule for the rate. What it needs is what its defaults do not give."""
 
-    source: str  # authors and year
+    source: str = ""  # authors and year
     total_steps: bool = False  # how long the run will be
     validation: bool = False  # a metric on data that is not trained on
     rate: bool = False  # a learning rate that suits the task
@@ -35,12 +35,50 @@ class Rule:
         return [name for name, needed in told.items() if needed]
 
     @property
+    def level(self) -> str:
+        """The key of LEVELS that says what it needs."""
+        counted = ("rate", "validation", "total_steps", "first_run")
+        needed = tuple(name for name in counted if getattr(self, name))
+        return {names: level for level, names in LEVELS.items()}[needed]
+
+    @property
     def extra_copies(self) -> int:
         """Copies of the parameters beyond those of the optimizer it is set beside."""
         return self.copies - self.base_copies
 
 
+# By what they need, from nothing on; the epoch's length and what stands in `also` are
+# no guesses about the task, and are not counted.
+LEVELS: dict[str, tuple[str, ...]] = {
+    "nothing": (),
+    "a rate": ("rate",),
+    "a rate,\na validation set": ("rate", "validation"),
+    "a rate,\nthe total steps": ("rate", "total_steps"),
+    "a rate,\nthe total steps,\na first run": ("rate", "total_steps", "first_run"),
+}
+
 RULES: dict[str, Rule] = {
+    "constant": Rule(rate=True),
+    "autodrop": Rule("Teng et al. 2021", rate=True, epoch_length=True, copies=4),
+    "scaled_autodrop": Rule(
+        "Teng et al. 2021", rate=True, total_steps=True, epoch_length=True, copies=4
+    ),
+    "windowed_autodrop": Rule(
+        "Teng et al. 2024", rate=True, total_steps=True, copies=4
+    ),
+    "autodrop_linear_decay": Rule(
+        rate=True, total_steps=True, epoch_length=True, copies=4
+    ),
+    "multistep": Rule(rate=True, total_steps=True, also="the milestones"),
+    "matched_exponential": Rule(rate=True, total_steps=True),
+    "linear_decay": Rule(rate=True, total_steps=True),
+    "cosine": Rule("Loshchilov, Hutter 2017", rate=True, total_steps=True),
+    "cosine_restarts": Rule("Loshchilov, Hutter 2017", rate=True, total_steps=True),
+    "cyclical": Rule("Smith 2017", rate=True, total_steps=True),
+    "one_cycle": Rule("Smith, Topin 2018", rate=True, total_steps=True),
+    "warmup_stable_decay": Rule("Hu et al. 2024", rate=True, total_steps=True),
+    "refined": Rule("Defazio et al. 2023", rate=True, total_steps=True, first_run=True),
+    "plateau": Rule(rate=True, validation=True),
     "hypergradient": Rule(
         "Baydin et al. 2018", rate=True, also="the rate of the rate", copies=2
     ),

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from experiments.config import RunConfig
 from experiments.recipe import Recipe
 from experiments.schedules.autodrop import (
+    autodrop_linear_decay,
     dropped_by_autodrop,
     dropped_by_windows,
     scaled_autodrop,
@@ -22,6 +23,7 @@ from experiments.schedules.fixed import (
 )
 from experiments.schedules.hypergradient import hypergradient_descent
 from experiments.schedules.plateau import plateau
+from experiments.schedules.refined import refined
 from experiments.schedules.rivals import RIVALS, scheduled
 from experiments.schedules.schedule import Schedule
 from experiments.schedules.schedule_free import schedule_free_adamw, schedule_free_sgd
@@ -30,10 +32,12 @@ SCHEDULES: dict[str, Callable[[RunConfig, Recipe], Schedule]] = {
     "autodrop": dropped_by_autodrop,
     "scaled_autodrop": scaled_autodrop,
     "windowed_autodrop": dropped_by_windows,
+    "autodrop_linear_decay": autodrop_linear_decay,
     "constant": constant,
     "multistep": multistep,
     "matched_exponential": matched_exponential,
     "linear_decay": linear_decay,
+    "refined": refined,
     "cosine": cosine,
     "cosine_restarts": cosine_restarts,
     "cyclical": cyclical,

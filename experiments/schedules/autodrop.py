@@ -50,8 +50,18 @@ def scaled_options(epochs: int, options: AutoDropOptions) -> AutoDropOptions:
     )
 
 
-def dropped(options: AutoDropOptions, recipe: Recipe) -> Schedule:
-    """AutoDrop behind the recipe's optimizer."""
+def autodrop_linear_decay(config: RunConfig, recipe: Recipe) -> Schedule:
+    """As scaled_autodrop, times linear decay to zero over the run."""
+    decay = optax.linear_schedule(1.0, 0.0, recipe.steps)
+    return dropped(scaled_options(recipe.epochs, config.autodrop), recipe, decay)
+
+
+def dropped(
+    options: AutoDropOptions,
+    recipe: Recipe,
+    factor: optax.Schedule | None = None,
+) -> Schedule:
+    """AutoDrop behind the recipe's optimizer, whose rate may have its own factor."""
     rate = recipe.learning_rate
     if options.drop_factor is None:
         options = dataclasses.replace(options, drop_factor=recipe.drop_factor)
@@ -60,10 +70,13 @@ def dropped(options: AutoDropOptions, recipe: Recipe) -> Schedule:
     except ValueError as error:  # an option out of its range
         raise UserError(str(error)) from None
     # The link is last: it scales the whole update, as setting the rate by hand does.
-    return Schedule(
-        optimizer=optax.chain(recipe.optimizer(rate), link),
-        learning_rate=lambda opt_state, _: autodrop_metrics(opt_state)["learning_rate"],
-    )
+    base = recipe.optimizer(rate if factor is None else lambda i: rate * factor(i))
+
+    def learning_rate(opt_state, step):
+        dropped = autodrop_metrics(opt_state)["learning_rate"]
+        return dropped if factor is None else dropped * factor(step)
+
+    return Schedule(optax.chain(base, link), learning_rate)
 
 
 def dropped_by_windows(config: RunConfig, recipe: Recipe) -> Schedule:

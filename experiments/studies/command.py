@@ -53,13 +53,15 @@ def study_command(
         for workload in workloads or study.workloads
         for job in plan(study.arms(workload), workload, seeds, out, results, epochs)
     ]
+    first = list(dict.fromkeys(job.first for job in jobs if job.first is not None))
     if list_only:
-        for job in jobs:
+        for job in (*first, *jobs):
             done = len(read_metrics(job.folder))
             print(f"{done:4d}/{job.config.epochs} epochs  {job.folder}")
         return
     if not report_only:
-        run_queue(jobs, workers=workers, data_dir=data_dir)
+        for part in filter(None, (first, jobs)):
+            run_queue(part, workers=workers, data_dir=data_dir)
     finished = [
         FinishedJob(job, read_metrics(job.folder))
         for job in jobs

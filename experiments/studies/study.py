@@ -13,12 +13,16 @@ from experiments.presets import PRESETS
 from experiments.studies.tuned import tuned_rate
 from experiments.workloads import WORKLOADS
 
+# Added to a seed: that of the run whose gradient norms refine its schedule.
+FIRST_RUN = 1000
+
 
 class Arm(NamedTuple):
     """One way to train, to be run with every seed."""
 
     label: str  # names its runs: the same label is the same configuration
     config: RunConfig  # but for workload, epochs and seed
+    first: "Arm | None" = None  # how the run goes that refines this one's schedule
 
 
 @dataclass(frozen=True)
@@ -94,19 +98,21 @@ def plan(
     """
     entry = choose(WORKLOADS, "workload", workload)
     seeds = tuple(seeds)
-    jobs = []
-    for label, config in arms:
+
+    def job(arm: Arm, seed: int) -> Job:
+        first = None if arm.first is None else job(arm.first, seed + FIRST_RUN)
+        config = arm.config
+        if first is not None:
+            config = replaced(config, ("refined", "first_run"), str(first.folder))
         rate = config.learning_rate
-        if rate is None:
-            rate = tuned_rate(workload, results)
-        for seed in seeds:
-            full = dataclasses.replace(
-                config,
-                workload=workload,
-                epochs=entry.epochs if epochs is None else epochs,
-                seed=seed,
-                learning_rate=rate,
-            )
-            folder = out / f"{workload}-{label}-seed{seed}"
-            jobs.append(Job(label, full, folder))
-    return jobs
+        config = dataclasses.replace(
+            config,
+            workload=workload,
+            epochs=entry.epochs if epochs is None else epochs,
+            seed=seed,
+            learning_rate=tuned_rate(workload, results) if rate is None else rate,
+        )
+        folder = out / f"{workload}-{arm.label}-seed{seed}"
+        return Job(arm.label, config, folder, first)
+
+    return [job(arm, seed) for arm in arms for seed in seeds]

@@ -13,7 +13,6 @@ from experiments.errors import UserError
 from experiments.jobs import FinishedJob, Job
 from experiments.presets import PRESETS
 from experiments.schedules import SCHEDULES
-from experiments.schedules.rivals import RIVALS
 from experiments.studies import STUDIES
 from experiments.studies.papers import best_epoch
 from experiments.studies.published import TABLE_1, UAI_TABLE_2
@@ -60,16 +59,20 @@ def test_studies_share_runs_only_where_they_are_the_same(tmp_path):
 
 
 def test_every_schedule_is_compared():
-    arms = STUDIES["schedules"].arms("fashion_mnist_mlp")
-    assert {config.schedule for _, config in arms} >= set(SCHEDULES) - set(RIVALS)
+    found = {
+        arm.config.schedule
+        for study in ("schedules", "comparison", "refinement")
+        for arm in STUDIES[study].arms("fashion_mnist_mlp")
+    }
+    assert found == set(SCHEDULES)
 
 
 def test_an_arm_is_a_preset_with_changes():
-    label, config = arm("multistep", "mine", multistep__drop_factor=0.5, seed=3)
+    label, config, _ = arm("multistep", "mine", multistep__drop_factor=0.5, seed=3)
     assert label == "mine"
     assert config.multistep.drop_factor == 0.5
     assert (config.schedule, config.seed) == ("multistep", 3)
-    assert arm("cosine") == ("cosine", PRESETS["cosine"].config)
+    assert arm("cosine") == ("cosine", PRESETS["cosine"].config, None)
     with pytest.raises(UserError, match="unknown preset 'cosin'"):
         arm("cosin")
 
