@@ -37,9 +37,14 @@ def environment(packages: Iterable[str] = PACKAGES) -> dict[str, Any]:
     }
 
 
-def write_provenance(path: Path) -> None:
-    """Writes beside a table, as .json, what command made it and where."""
+def write_provenance(path: Path, module: str = "experiments") -> None:
+    """Writes beside a table, as .json, what command made it and where.
+
+    Args:
+      path: of the table.
+      module: what was run, with the arguments of this process.
+    """
     arguments = [shlex.quote(argument) for argument in sys.argv[1:]]
-    command = " ".join(["python -m experiments", *arguments])
+    command = " ".join(["python -m", module, *arguments])
     record = {"command": command, **environment()}
     path.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")

@@ -116,6 +116,9 @@ def draw(rows: list[EvidenceRow], schedules: dict[str, str], workload: str) -> F
         draw_level(panel, names, groups, edge)
         panel.axvline(means[TARGET], color="0.7", linewidth=0.8, zorder=0)
         panel.set_ylabel(level, rotation=0, ha="right", va="center", labelpad=110)
+        if panel is not panels[-1]:
+            panel.tick_params(axis="x", length=0)
+            panel.spines["bottom"].set_visible(False)
     panels[-1].set_xlim(low - 0.06 * (edge - low), edge)
     panels[-1].set_xlabel("final test error in % (mean ± sd; line: multi-step)")
     entry = WORKLOADS[workload]
@@ -151,9 +154,6 @@ def draw_level(
     panel.set_ylim(-0.75, len(names) - 0.25)
     panel.spines[["top", "right"]].set_visible(False)
     panel.tick_params(axis="y", length=0)
-    if not panel.get_subplotspec().is_last_row():
-        panel.tick_params(axis="x", length=0)
-        panel.spines["bottom"].set_visible(False)
 
 
 COMPARISON = {
