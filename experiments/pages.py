@@ -6,12 +6,14 @@ stands between them is made here and nowhere else.
 
 import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from experiments.errors import UserError
 from experiments.studies.rows import (
+    EvidenceRow,
     differences_table,
+    finals_table,
     read_rows,
     summary_table,
 )
@@ -24,6 +26,7 @@ BENCHMARK = ROOT / "experiments" / "results" / "benchmark.csv"
 PAGES = (
     ROOT / "README.md",
     ROOT / "experiments" / "README.md",
+    ROOT / "experiments" / "studies" / "README.md",
     ROOT / "docs" / "optax.md",
     ROOT / "docs" / "windowed.md",
 )
@@ -38,6 +41,22 @@ def summary(name: str) -> str:
 def differences(name: str) -> str:
     """A study's differences to multi-step."""
     return differences_table(read_rows(STUDIES / f"{name}.csv"))
+
+
+def finals(names: str) -> str:
+    """The final errors of several workloads, a column each."""
+    return finals_table(
+        {
+            f"`{name}` (n = {seeds(rows)})": rows
+            for name in names.split()
+            for rows in [read_rows(STUDIES / f"{name}.csv")]
+        }
+    )
+
+
+def seeds(rows: Sequence[EvidenceRow]) -> int:
+    """How many seeds a table has."""
+    return len({row.seed for row in rows})
 
 
 def tuning(workload: str) -> str:
@@ -94,6 +113,7 @@ def costs(name: str) -> str:
 TABLES: dict[str, Callable[[str], str]] = {
     "summary": summary,
     "differences": differences,
+    "finals": finals,
     "costs": costs,
     "tuning": tuning,
 }

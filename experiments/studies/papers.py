@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from autodrop_optax.plot import COLORS, plot_history
 from experiments import figures
+from experiments.environment import write_provenance
 from experiments.studies.evidence import write_evidence
 from experiments.studies.published import (
     TABLE_1,
@@ -251,6 +252,7 @@ def best_epoch(rows: Sequence[dict[str, float]]) -> int:
 def save(figure: Figure, path: Path) -> None:
     """Saves and says so."""
     figures.save(figure, path)
+    write_provenance(path)
     print(f"figure: {path}")
 
 

@@ -2,7 +2,7 @@
 
 import csv
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -129,17 +129,11 @@ def differences_table(rows: Sequence[EvidenceRow], baseline: str = TARGET) -> st
 
     Differences whose |t| exceeds the two-sided limit at 5 % are marked.
     """
-    groups = by_schedule(rows)
-    base = {row.seed: row.final_error for row in groups.pop(baseline)}
     header = ("schedule", f"minus `{baseline}`, points of error", "n", "t", "limit")
     lines = []
-    for name, group in groups.items():
-        differences = [r.final_error - base[r.seed] for r in group if r.seed in base]
+    for name, differences in differences_by_schedule(rows, baseline).items():
         n = len(differences)
-        if n < 2:
-            continue
-        t = t_statistic(differences)
-        limit = t_limit(n)
+        t, limit = t_statistic(differences), t_limit(n)
         verdict = f"{t:+.2f}"
         if abs(t) > limit:
             verdict = f"**{verdict}**"
@@ -149,3 +143,46 @@ def differences_table(rows: Sequence[EvidenceRow], baseline: str = TARGET) -> st
             (f"`{name}`", f"{mean:+.2f} ± {sd:.2f}", str(n), verdict, f"{limit:.2f}")
         )
     return markdown_table(header, lines)
+
+
+def differences_by_schedule(
+    rows: Sequence[EvidenceRow], baseline: str = TARGET
+) -> dict[str, list[float]]:
+    """The final errors minus a baseline's of the same seed, of two seeds or more."""
+    groups = by_schedule(rows)
+    base = {row.seed: row.final_error for row in groups.pop(baseline)}
+    found = {
+        name: [r.final_error - base[r.seed] for r in group if r.seed in base]
+        for name, group in groups.items()
+    }
+    return {name: values for name, values in found.items() if len(values) > 1}
+
+
+def finals_table(tables: Mapping[str, Sequence[EvidenceRow]]) -> str:
+    """The final errors of several workloads, a column each.
+
+    A schedule has a line if it ran on most of them. Errors that the t test tells from
+    multi-step's are bold where they are lower and in italics where they are higher.
+
+    Args:
+      tables: the rows of each workload, under the title of its column.
+    """
+    columns = {}
+    for title, rows in tables.items():
+        cells = {
+            name: mean_sd(r.final_error for r in group)
+            for name, group in by_schedule(rows).items()
+        }
+        for name, differences in differences_by_schedule(rows).items():
+            t = t_statistic(differences)
+            if abs(t) > t_limit(len(differences)):
+                mark = "**" if t < 0 else "*"
+                cells[name] = f"{mark}{cells[name]}{mark}"
+        columns[title] = cells
+    names = dict.fromkeys(name for cells in columns.values() for name in cells)
+    lines = [
+        (f"`{name}`", *(cells.get(name, "") for cells in columns.values()))
+        for name in names
+        if 2 * sum(name in cells for cells in columns.values()) > len(columns)
+    ]
+    return markdown_table(("final test error in %", *columns), lines)

@@ -1,6 +1,9 @@
 """Tables on pages are those of the results."""
 
+import csv
+import json
 import math
+import re
 
 import pytest
 
@@ -9,6 +12,8 @@ from experiments.errors import UserError
 from experiments.studies.rows import (
     EvidenceRow,
     differences_table,
+    finals_table,
+    read_rows,
     write_rows,
 )
 from experiments.summaries import t_statistic
@@ -73,6 +78,40 @@ def test_a_difference_beyond_the_limit_is_marked(rows):
     assert "**" not in differences_table(surer)
     equal = [r._replace(final_error=8.0 + r.seed + 0.01 * r.seed) for r in rows[3:]]
     assert "**" in differences_table([*rows[:3], *equal])
+
+
+def test_finals_mark_what_the_test_tells_apart(rows):
+    near = [r._replace(final_error=8.0 + r.seed + 0.01 * r.seed) for r in rows[3:]]
+    far = [r._replace(schedule="far", final_error=r.final_error + 9) for r in near]
+    once = [row._replace(schedule="once") for row in near]
+    table = finals_table(
+        {"a": [*rows[:3], *near, *far], "b": [*rows, *far], "c": [*rows[:3], *once]}
+    )
+    assert table.splitlines() == [
+        "| final test error in % | a | b | c |",
+        "| --- | --- | --- | --- |",
+        "| `multistep` | 11.00 ± 1.00 | 11.00 ± 1.00 | 11.00 ± 1.00 |",
+        "| `cosine` | **9.01 ± 1.01** | 10.00 ± 1.32 |  |",
+        "| `far` | *18.01 ± 1.01* | *18.01 ± 1.01* |  |",
+    ]
+
+
+def test_every_committed_row_is_finite_and_has_its_record():
+    paths = sorted(pages.STUDIES.glob("*.csv"))
+    assert paths
+    for path in paths:
+        assert json.loads(path.with_suffix(".json").read_text())["versions"]["jax"]
+        with path.open(newline="") as file:
+            header = tuple(next(csv.reader(file)))
+        if header != EvidenceRow._fields:
+            continue
+        rows = read_rows(path)
+        keys = [(row.schedule, row.seed) for row in rows]
+        assert len(set(keys)) == len(keys) > 0
+        for row in rows:
+            assert all(math.isfinite(x) for x in row if isinstance(x, float))
+            assert re.fullmatch("[0-9a-f]+", row.commit)  # not unknown, not dirty
+            assert path.stem.startswith(row.workload)
 
 
 def test_t_without_scatter():
