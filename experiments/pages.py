@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from experiments.errors import UserError
+from experiments.rivals.rules import RULES
+from experiments.step_time import AGAIN, BASE
 from experiments.studies.rows import (
     EvidenceRow,
     differences_table,
@@ -26,6 +28,7 @@ BENCHMARK = ROOT / "experiments" / "results" / "benchmark.csv"
 PAGES = (
     ROOT / "README.md",
     ROOT / "experiments" / "README.md",
+    ROOT / "experiments" / "rivals" / "README.md",
     ROOT / "experiments" / "studies" / "README.md",
     ROOT / "docs" / "optax.md",
     ROOT / "docs" / "windowed.md",
@@ -68,6 +71,27 @@ def tuning(workload: str) -> str:
     cells = {f"{r:g}": f"{e:.2f}" for r, e in errors.items()}
     cells[f"{best:g}"] = f"**{cells[f'{best:g}']}**"
     return markdown_table(["rate", *cells], [[f"`{workload}`", *cells.values()]])
+
+
+def needs(workload: str) -> str:
+    """What each schedule must be told, its memory, and what its step takes."""
+    with (STUDIES / f"{workload}_step_time.csv").open(newline="") as file:
+        ratios = {row["schedule"]: float(row["ratio"]) for row in csv.DictReader(file)}
+    times = {name: f"{ratio:.2f}" for name, ratio in ratios.items()}
+    times[BASE] += f", again {times[AGAIN]}"
+    header = ("schedule", "source", "must be told", "copies", "beyond", "time")
+    lines = [
+        (
+            f"`{name}`",
+            rule.source,
+            "; ".join(rule.needs) or "nothing",
+            f"{rule.copies}",
+            f"{rule.extra_copies}",
+            times[name],
+        )
+        for name, rule in RULES.items()
+    ]
+    return markdown_table(header, lines)
 
 
 # The rows of the benchmark that pages show, by what each starts with.
@@ -114,6 +138,7 @@ TABLES: dict[str, Callable[[str], str]] = {
     "summary": summary,
     "differences": differences,
     "finals": finals,
+    "needs": needs,
     "costs": costs,
     "tuning": tuning,
 }

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from experiments.summaries import markdown_table
-
 
 @dataclass(frozen=True)
 class Rule:
@@ -110,27 +108,3 @@ RULES: dict[str, Rule] = {
     "momo": Rule("Schaipp et al. 2023", also="the loss and a lower bound of it"),
     "cocob": Rule("Orabona, Tommasi 2017", copies=5),
 }
-
-
-def table() -> str:
-    """The rules as a table in Markdown."""
-    header = ("schedule", "source", "must be told", "copies", "beyond")
-    lines = [
-        (
-            f"`{name}`",
-            rule.source,
-            "; ".join(rule.needs) or "nothing",
-            f"{rule.copies}",
-            f"{rule.extra_copies}",
-        )
-        for name, rule in RULES.items()
-    ]
-    return markdown_table(header, lines)
-
-
-def with_table(readme: str) -> str:
-    """Returns a README with the table between its two marks."""
-    start, end = "<!-- rules -->\n", "<!-- end of rules -->"
-    before, rest = readme.split(start)
-    _, after = rest.split(end)
-    return f"{before}{start}\n{table()}\n\n{end}{after}"

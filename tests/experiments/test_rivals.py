@@ -11,8 +11,7 @@ from experiments.config import RunConfig
 from experiments.options import RefinedOptions
 from experiments.recipe import Recipe
 from experiments.records import write_gradient_norms
-from experiments.rivals.__main__ import README
-from experiments.rivals.rules import RULES, with_table
+from experiments.rivals.rules import RULES
 from experiments.schedules import SCHEDULES
 from experiments.schedules.rivals import RIVALS, penalty
 from experiments.training import set_up
@@ -125,10 +124,3 @@ def test_every_rival_says_what_it_needs():
     assert RULES["momo"].needs == ["the loss and a lower bound of it"]
     assert RULES["dowg"].needs == []
     assert RULES["prodigy"].extra_copies == 2
-
-
-def test_the_readme_has_the_table():
-    readme = README.read_text()
-    assert with_table(readme) == readme
-    changed = readme.replace("a burn-in", "nothing")
-    assert with_table(changed) == readme != changed
