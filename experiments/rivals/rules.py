@@ -62,7 +62,7 @@ RULES: dict[str, Rule] = {
         "Teng et al. 2021", rate=True, total_steps=True, epoch_length=True, copies=4
     ),
     "windowed_autodrop": Rule(
-        "Teng et al. 2024", rate=True, total_steps=True, copies=4
+        "Wang et al. 2024", rate=True, total_steps=True, copies=4
     ),
     "autodrop_linear_decay": Rule(
         rate=True, total_steps=True, epoch_length=True, copies=4
