@@ -50,9 +50,9 @@ class Rule:
 LEVELS: dict[str, tuple[str, ...]] = {
     "nothing": (),
     "a rate": ("rate",),
-    "a rate,\na validation set": ("rate", "validation"),
-    "a rate,\nthe total steps": ("rate", "total_steps"),
-    "a rate,\nthe total steps,\na first run": ("rate", "total_steps", "first_run"),
+    "a rate, a validation set": ("rate", "validation"),
+    "a rate, the total steps": ("rate", "total_steps"),
+    "a rate, the total steps, a first run": ("rate", "total_steps", "first_run"),
 }
 
 RULES: dict[str, Rule] = {

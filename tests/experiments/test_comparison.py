@@ -5,7 +5,7 @@ import pytest
 from experiments.rivals.rules import LEVELS, RULES, Rule
 from experiments.schedules import SCHEDULES
 from experiments.studies import STUDIES
-from experiments.studies.comparison import draw
+from experiments.studies.needs import draw
 from experiments.studies.rows import EvidenceRow
 
 
@@ -24,8 +24,8 @@ def test_every_schedule_has_a_level(name):
 def test_levels_by_hand():
     assert Rule().level == "nothing"
     assert RULES["autodrop"].level == "a rate"
-    assert RULES["scaled_autodrop"].level == "a rate,\nthe total steps"
-    assert RULES["plateau"].level == "a rate,\na validation set"
+    assert RULES["scaled_autodrop"].level == "a rate, the total steps"
+    assert RULES["plateau"].level == "a rate, a validation set"
     assert "first run" in RULES["refined"].level
 
 
@@ -53,7 +53,7 @@ def test_the_figure_has_every_schedule_at_its_level():
         [tick.get_text() for tick in panel.get_yticklabels()] for panel in figure.axes
     ]
     assert labels == [["prodigy"], ["constant"], ["multistep"], ["mine"]]
-    assert [panel.get_ylabel() for panel in figure.axes] == [
+    assert [panel.get_title(loc="left") for panel in figure.axes] == [
         level for level in LEVELS if "validation" not in level
     ]
     first, second, *_ = figure.axes
