@@ -60,11 +60,9 @@ def draw(rows: list[EvidenceRow], schedules: dict[str, str], workload: str) -> F
     }
     by_level = {level: names for level, names in by_level.items() if names}
     edge = EDGE * means[TARGET]
-    low = min(means.values())
-    figure = Figure(
-        figsize=(7.2, 0.22 * len(groups) + 0.4 * len(by_level) + 1.0),
-        layout="constrained",
-    )
+    low = min(means[n] - spread(g) for n, g in groups.items())
+    height = 0.22 * len(groups) + 0.4 * len(by_level) + 1.0
+    figure = Figure(figsize=(7.2, height), layout="constrained")
     FigureCanvasAgg(figure)
     heights = [len(names) + 0.5 for names in by_level.values()]
     panels = figure.subplots(len(by_level), sharex=True, height_ratios=heights)
@@ -104,9 +102,14 @@ def draw_level(
                 annotation_clip=False,
             )
             continue
-        spread = statistics.stdev(errors) if len(errors) > 1 else 0.0
-        panel.errorbar(mean, height, xerr=spread, fmt="o", markersize=4, color=color)
+        bar = spread(groups[name])
+        panel.errorbar(mean, height, xerr=bar, fmt="o", markersize=4, color=color)
     panel.set_yticks(range(len(names)), names, fontsize=8)
     panel.set_ylim(-0.75, len(names) - 0.25)
     panel.spines[["top", "right"]].set_visible(False)
     panel.tick_params(axis="y", length=0)
+
+
+def spread(rows: list[EvidenceRow]) -> float:
+    """The standard deviation of the final errors; 0 of one."""
+    return statistics.stdev(r.final_error for r in rows) if len(rows) > 1 else 0.0
