@@ -54,7 +54,7 @@ from autodrop_optax import record_gradient_norms, refine_schedule
 from autodrop_optax.refinement import recorded_gradient_norms
 from experiments.pages import STUDIES, finals
 from experiments.presets import PRESETS
-from experiments.studies.comparison import draw
+from experiments.studies.needs import draw
 from experiments.studies.rows import differences_by_schedule, read_rows
 from experiments.summaries import mean_sd, t_limit, t_statistic
 from experiments.workloads import WORKLOADS
