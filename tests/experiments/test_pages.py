@@ -24,7 +24,9 @@ def rows():
     ]
 
 
-@pytest.mark.parametrize("page", pages.PAGES, ids=["first", "second"])
+@pytest.mark.parametrize(
+    "page", pages.PAGES, ids=lambda page: f"{page.parent.name}-{page.stem}"
+)
 def test_committed_pages_are_those_of_the_results(page):
     assert pages.filled(page.read_text()) == page.read_text(), (
         "run `python -m experiments tables`"
