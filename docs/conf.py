@@ -58,7 +58,7 @@ nitpick_ignore_regex = [
     (
         "py:.*",
         r"(Array|ArrayLike|Numeric|DTypeLike|ArrayTree|Figure|Module|Optimizer|State|"
-        r"Variables|History|Any|Callable|Iterable|Mapping|Sequence|TrainState|"
+        r"Variables|autodrop_optax\.flax\.linen\.State|History|Any|Callable|Iterable|Mapping|Sequence|TrainState|"
         r"GradientTransformation|GradientTransformationExtraArgs|MultiSteps|OptState|"
         r"Params|Updates|Parameter|Retrigger|Anchor|MemoryKind|Smoothing|"
         r"bool|dict|float|int|str|tuple|ValueError|TypeError|NamedTuple)",
