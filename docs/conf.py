@@ -4,6 +4,8 @@ The source folder is the root of the repository, so that the links between docs/
 experiments/ and the source are the same on the site and in a browser of the files.
 """
 
+import re
+
 import autodrop_optax
 
 project = "autodrop_optax"
@@ -49,20 +51,11 @@ napoleon_use_admonition_for_examples = False
 copybutton_exclude = ".linenos, .gp, .go"
 
 # Names of other packages, whose indexes a build without a network cannot read.
+FOREIGN = "jax jaxlib flax nnx optax chex numpy np matplotlib collections typing"
 nitpick_ignore_regex = [
-    (
-        "py:.*",
-        r"(jax|jaxlib|flax|nnx|optax|chex|numpy|np|matplotlib|collections|typing)"
-        r"(\..*)?",
-    ),
-    (
-        "py:.*",
-        r"(Array|ArrayLike|Numeric|DTypeLike|ArrayTree|Figure|Module|Optimizer|State|"
-        r"Variables|autodrop_optax\.flax\.linen\.State|History|Any|Callable|Iterable|Mapping|Sequence|TrainState|"
-        r"GradientTransformation|GradientTransformationExtraArgs|MultiSteps|OptState|"
-        r"Params|Updates|Parameter|Retrigger|Anchor|MemoryKind|Smoothing|"
-        r"bool|dict|float|int|str|tuple|ValueError|TypeError|NamedTuple)",
-    ),
+    ("py:.*", rf"({FOREIGN.replace(' ', '|')})(\..*)?"),
+    ("py:.*", r"[a-zA-Z]+"),  # without a module: a builtin, or shortened
+    ("py:.*", r"autodrop_optax\.flax\.linen\.State"),  # a type variable
 ]
 
 html_theme = "sphinx_book_theme"
@@ -78,4 +71,28 @@ html_theme_options = {
     "use_download_button": False,
     "use_fullscreen_button": False,
     "navigation_with_keys": False,
+    "navbar_persistent": [],
 }
+
+
+# Aliases that signatures would spell out.
+ALIASES = {
+    r"[\w.~]+Array \| [\w.~]+ndarray \| [\w.~]+bool \| [\w.~]+number \| float \| int": (
+        "~chex.Numeric"
+    ),
+    r"str \| type\[[\w.~]+\] \| [\w.~]+dtype \| [\w.~]+SupportsDType": (
+        "~jax.typing.DTypeLike"
+    ),
+}
+
+
+def shorten(app, what, name, obj, options, signature, returns):
+    """Puts the names of aliases back."""
+    for long, short in ALIASES.items():
+        signature = signature and re.sub(long, short, signature)
+    return signature, returns
+
+
+def setup(app):
+    """Registers what this file adds to Sphinx."""
+    app.connect("autodoc-process-signature", shorten)

@@ -4,6 +4,7 @@ import csv
 import re
 from pathlib import Path
 
+import matplotlib
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -24,8 +25,9 @@ def test_the_code_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")
     names = {"__name__": "page"}
-    for block in CODE.findall(page.read_text()):
-        exec(compile(block, page.name, "exec"), names)
+    with matplotlib.rc_context():
+        for block in CODE.findall(page.read_text()):
+            exec(compile(block, page.name, "exec"), names)
 
 
 def test_every_block_is_run_or_not_python():
@@ -91,6 +93,28 @@ def test_everything_public_is_in_the_reference():
         and not name.startswith("_")
     }
     assert documented == public
+
+
+def test_the_citation_names_the_papers_of_the_readme():
+    citation = (ROOT / "CITATION.cff").read_text()
+    readme = (ROOT / "README.md").read_text()
+    entries = re.findall(r"^@\w+\{.*?^\}", readme, re.DOTALL | re.MULTILINE)
+    assert len(entries) == 2
+    parts = re.split(r"^  - type: ", citation, flags=re.MULTILINE)[1:]
+    for entry, part in zip(entries, parts, strict=True):
+        fields = dict(re.findall(r"(\w+)\s*= \{(.*)\}", entry))
+        named = re.findall(r"family-names: (\w+)\s+given-names: (\w+)", part)
+        assert " and ".join(map(", ".join, named)) == fields["author"]
+        assert f"year: {fields['year']}" in part
+        assert f'title: "{re.sub("[{}]", "", fields["title"])}"' in part
+        if "volume" in fields:
+            assert f"volume: {fields['volume']}" in part
+            start, end = fields["pages"].split("--")
+            assert f"start: {start}\n    end: {end}" in part
+            assert fields["booktitle"] in part
+            assert fields["series"] in part
+        else:
+            assert fields["journal"] in part
 
 
 def rows_of(page):
