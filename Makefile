@@ -56,7 +56,8 @@ types: $(READY)
 # The site, into build/docs; a warning is an error.
 docs: $(READY)
 	$(BIN)/python -m pip install --quiet --editable ".[docs]"
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -c docs . build/docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet \
+	  --fresh-env -c docs . build/docs
 
 # The wheel and the sdist, into dist.
 dist: $(READY)

@@ -113,7 +113,7 @@ def plot_history(
     axes[-1].set_xlabel("epoch")
     figure.align_ylabels(axes)
     if len(runs) > 1:
-        axes[0].legend(loc="upper right", frameon=False, borderaxespad=0)
+        axes[0].legend(loc="best", frameon=False)
     return figure
 
 

@@ -42,6 +42,7 @@ def test_the_wheel_builds_and_works_in_an_empty_environment(tmp_path):
     for unneeded in ("matplotlib", "scikit-learn", "tyro", "pytest", "tensorboardx"):
         assert unneeded not in installed
 
+    run(python, "-m", "pip", "install", "--quiet", f"{wheel}[test-library]")
     # A strict type checker knows every type of the installed package.
     search_path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
     pyright = Path(sys.executable).parent / "pyright"
@@ -55,7 +56,6 @@ def test_the_wheel_builds_and_works_in_an_empty_environment(tmp_path):
     run(sys.executable, "-m", "tarfile", "-e", sdist, tmp_path)
     (source,) = tmp_path.glob("autodrop_optax-*/")
     (source / "autodrop_optax").rename(tmp_path / "not_imported")
-    run(python, "-m", "pip", "install", "--quiet", f"{wheel}[test-library]")
     core = [source / "tests" / "library" / f"test_{name}.py" for name in CORE]
     tested = run(python, "-m", "pytest", "-q", "-m", "not slow", *core, cwd=source)
     assert " passed" in tested
