@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-CORE = ("algorithm", "angle", "errors", "trajectories", "windowed_algorithm")
+CORE = ("algorithm",)
 TRY = """
 import importlib.metadata, jax.numpy as jnp, optax
 import autodrop_optax, autodrop_optax.flax
