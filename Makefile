@@ -7,7 +7,7 @@ READY = $(VENV)/.ready
 WORKERS ?= -n auto --dist loadfile
 
 .PHONY: demo test test-slow test-versions test-oldest test-newest lint types
-.PHONY: notebooks theory bench clean
+.PHONY: docs dist notebooks theory bench clean
 
 demo: $(READY)
 	$(BIN)/python -m experiments demo
@@ -52,6 +52,18 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+# The site, into build/docs; a warning is an error.
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet \
+	  --fresh-env -c docs . build/docs
+
+# The wheel and the sdist, into dist.
+dist: $(READY)
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
 
 # Every notebook from its text form; any error fails.
 notebooks: $(READY)

@@ -6,23 +6,28 @@ stands between them is made here and nowhere else.
 
 import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from experiments import windowed_tables
 from experiments.errors import UserError
 from experiments.studies.rows import (
     differences_table,
     markdown,
+    mean_sd,
     read_rows,
     summary_table,
 )
 
 ROOT = Path(__file__).parents[1]
-STUDIES = ROOT / "experiments" / "results" / "studies"
-BENCHMARK = ROOT / "experiments" / "results" / "benchmark.csv"
+RESULTS = ROOT / "experiments" / "results"
+STUDIES = RESULTS / "studies"
+BENCHMARK = RESULTS / "benchmark.csv"
 PAGES = (
     ROOT / "README.md",
     ROOT / "experiments" / "README.md",
+    ROOT / "docs" / "benchmarks.md",
+    ROOT / "docs" / "evidence.md",
     ROOT / "docs" / "optax.md",
     ROOT / "docs" / "windowed.md",
 )
@@ -41,6 +46,7 @@ def differences(name: str) -> str:
 
 # The rows of the benchmark that pages show, by what each starts with.
 COSTS = {
+    "all": ("",),
     "main": (
         "step, 10 M: sgd, link / sgd",
         "step, 100 M: sgd, link / sgd",
@@ -74,15 +80,64 @@ def costs(name: str) -> str:
             continue
         aim = f"at most {float(row['limit']):.2f}" if row["limit"] else ""
         aim += ", **missed**" * (row["met"] == "NO")
-        figures = (f"{float(row[column]):.2f}" for column in ("ratio", "a_a"))
+        figures = (
+            f"{float(row[column]):.2f}" if row[column] else ""
+            for column in ("ratio", "a_a")
+        )
         lines.append((row["what"], *figures, aim))
     return markdown(("what / against what", "ratio", "A/A", "aim"), lines)
+
+
+DEMO = {
+    "demo_autodrop": "AutoDrop, tuned for 60 epochs",
+    "paper_autodrop": "AutoDrop, as the paper recommends",
+    "multistep": "multi-step",
+    "constant": "constant",
+}
+WORKLOADS = windowed_tables.WORKLOADS
+
+
+def demo(name: str) -> str:
+    """What came out of the sweep: final errors, or the epochs of the drops."""
+    runs = windowed_tables.read(RESULTS / "demo.csv")
+    cell = {"errors": _errors, "drops": _drops}[name]
+    lines = [
+        (title, *(cell(windowed_tables.select(runs, w, key)) for w in WORKLOADS))
+        for key, title in DEMO.items()
+    ]
+    return markdown(("schedule", *WORKLOADS.values()), lines)
+
+
+def _errors(runs: Sequence[windowed_tables.Row]) -> str:
+    return mean_sd(float(run["final_error"]) for run in runs)
+
+
+def _drops(runs: Sequence[windowed_tables.Row]) -> str:
+    return "; ".join(run["drop_epochs"] or "none" for run in runs)
+
+
+def windowed(name: str) -> str:
+    """What came out of the study of the windowed method."""
+    runs = windowed_tables.read(RESULTS / "windowed.csv")
+    if name == "errors":
+        demo_runs = windowed_tables.read(RESULTS / "demo.csv")
+        return windowed_tables.errors_table(runs + demo_runs)
+    if name == "walks":
+        walks = windowed_tables.read(RESULTS / "random_walk.csv")
+        return windowed_tables.walks_table(walks)
+    tables = {
+        "differences": windowed_tables.differences_table,
+        "spacing": windowed_tables.spacing_table,
+    }
+    return tables[name](runs)
 
 
 TABLES: dict[str, Callable[[str], str]] = {
     "summary": summary,
     "differences": differences,
     "costs": costs,
+    "demo": demo,
+    "windowed": windowed,
 }
 
 
