@@ -24,9 +24,10 @@ from experiments.schedules import SCHEDULES
 from experiments.studies import STUDIES
 from experiments.studies.command import study_command
 from experiments.tables import Result
-from experiments.training import train
+from experiments.training import CHECKPOINT_STEPS, train
 from experiments.workloads import WORKLOADS
 
+SMALL_WORKLOADS = ("fashion_mnist_mlp", "digits_mlp")
 DEMO_TABLE = ("demo_autodrop", "multistep", "constant", "paper_autodrop")
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def train_command(
     out: Path | None = None,
     data_dir: Path | None = None,
     resume: bool = False,
+    checkpoint_steps: int = CHECKPOINT_STEPS,
     on: OnDevices = ALL_DEVICES,
 ) -> None:
     """Trains once: a preset, changed by the options after it.
@@ -55,6 +57,8 @@ def train_command(
       out: folder of the run; by default runs/WORKLOAD-SCHEDULE-seedSEED.
       data_dir: folder with the data set's files, where it has files.
       resume: go on with the run in the folder, if there is one.
+      checkpoint_steps: steps between checkpoints within an epoch, where the data are
+        read while the run goes.
       on: the devices and processes to run on.
     """
     devices = set_up_devices(on)
@@ -71,6 +75,7 @@ def train_command(
             resume=resume,
             on_epoch=progress.show,
             devices=devices,
+            checkpoint_steps=checkpoint_steps,
         )
     result = Result(config.workload, config.schedule, config.seed, summarise(rows))
     print(tables.runs_table([result]))
@@ -80,7 +85,7 @@ def train_command(
 def sweep_command(
     *,
     presets: tuple[str, ...] = DEMO_TABLE,
-    workloads: tuple[str, ...] = tuple(WORKLOADS),
+    workloads: tuple[str, ...] = SMALL_WORKLOADS,
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4),
     epochs: int = 60,
     out: Path = Path("runs/sweep"),
@@ -94,7 +99,7 @@ def sweep_command(
 
     Args:
       presets: by default those of the README's table of the demo's settings.
-      workloads: by default all.
+      workloads: by default those that two cores can bear.
       seeds: one run each.
       epochs: passes over the training images.
       out: folder for the runs.

@@ -1,7 +1,7 @@
-"""One Orbax checkpoint per epoch, of which the last two stay."""
+"""Orbax checkpoints, of which the last two stay."""
 
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import jax
 import orbax.checkpoint as ocp
@@ -29,9 +29,23 @@ class Checkpoints:
     def __exit__(self, *exception) -> None:
         self._manager.close()
 
-    def save(self, epoch: int, state: object) -> None:
-        """Saves the state after an epoch; returns once it may be overwritten."""
-        self._manager.save(epoch, args=ocp.args.StandardSave(state))
+    def save(
+        self, number: int, state: object, reader: dict[str, Any] | None = None
+    ) -> None:
+        """Saves a state; returns once it may be overwritten.
+
+        Args:
+          number: what it is saved under; larger than those before.
+          state: a pytree of arrays.
+          reader: what a reader of data needs to go on from here, as JSON; None: there
+            is no reader. The same in all processes.
+        """
+        arguments: Any = ocp.args.StandardSave(state)
+        if reader is not None:
+            arguments = ocp.args.Composite(
+                state=arguments, reader=ocp.args.JsonSave(reader)
+            )
+        self._manager.save(number, args=arguments)
 
     def restore_latest(self, like: State) -> State:
         """Returns the state of the last checkpoint, or ``like`` if there is none.
@@ -39,9 +53,26 @@ class Checkpoints:
         Args:
           like: a state of the same structure, shapes and dtypes.
         """
-        epoch = self._manager.latest_step()
-        if epoch is None:
+        number = self._manager.latest_step()
+        if number is None:
             return like
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        state = self._manager.restore(epoch, args=ocp.args.StandardRestore(abstract))
-        return cast(State, state)
+        return cast(State, self._manager.restore(number, args=_restore(like)))
+
+    def restore_latest_with_reader(
+        self, like: State
+    ) -> tuple[State, dict[str, Any] | None]:
+        """As :meth:`restore_latest`, with the reader's state, None without one."""
+        number = self._manager.latest_step()
+        if number is None:
+            return like, None
+        saved = self._manager.restore(
+            number,
+            args=ocp.args.Composite(
+                state=_restore(like), reader=ocp.args.JsonRestore()
+            ),
+        )
+        return cast(State, saved["state"]), saved["reader"]
+
+
+def _restore(like: object) -> ocp.args.StandardRestore:
+    return ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, like))

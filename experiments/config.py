@@ -38,6 +38,8 @@ class RunConfig:
     """The initial rate; None: the workload's recipe."""
     weight_decay: float | None = None
     """None: the workload's recipe."""
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
+    """What the network computes in; parameters and losses are float32 either way."""
     validation_fraction: float = 0.0
     """Of the training examples, the last: held out, to be looked at at will."""
     autodrop: AutoDropOptions = field(default_factory=AutoDropOptions)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import tyro
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -57,6 +58,30 @@ class Devices:
         placed = iter(self.jit(lambda x: x)(arrays))
         return treedef.unflatten(
             next(placed) if isinstance(x, jax.Array) else x for x in leaves
+        )
+
+    @property
+    def process(self) -> tuple[int, int]:
+        """This process's number, from 0, and how many processes there are."""
+        if self.mesh is None:
+            return 0, 1
+        return jax.process_index(), jax.process_count()
+
+    def share(self, tree: Any) -> Any:
+        """Puts a batch on the devices, each its share.
+
+        Args:
+          tree: NumPy arrays, this process's share of the batch: of the first axis as
+            much as of the devices.
+
+        Returns:
+          Arrays of the whole batch, divided among the devices along the first axis.
+        """
+        if self.mesh is None:
+            return jax.tree.map(jnp.asarray, tree)
+        sharding = NamedSharding(self.mesh, P(AXIS))
+        return jax.tree.map(
+            lambda x: jax.make_array_from_process_local_data(sharding, x), tree
         )
 
     def divide(self, batch: jax.Array) -> jax.Array:

@@ -78,11 +78,15 @@ def open_run(
 def is_finished(folder: Path, config: RunConfig) -> bool:
     """Whether the folder holds this very run, all epochs and the last checkpoint."""
     path = folder / _CONFIG
+    if not path.exists() or config_differences(config, _read_json(path)):
+        return False
+    last = config.epochs
+    if (folder / _WORKLOAD).exists():
+        # There where checkpoints are counted in steps.
+        last *= _read_json(folder / _WORKLOAD).get("steps_per_epoch", 1)
     return (
-        path.exists()
-        and not config_differences(config, _read_json(path))
-        and len(read_metrics(folder)) == config.epochs
-        and (folder / CHECKPOINTS / str(config.epochs)).exists()
+        len(read_metrics(folder)) == config.epochs
+        and (folder / CHECKPOINTS / str(last)).exists()
     )
 
 

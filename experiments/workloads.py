@@ -4,22 +4,51 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
-from experiments.data.dataset import Dataset
+from experiments.data import augment
+from experiments.data.cifar import load_cifar10, load_cifar100
 from experiments.data.digits import load_digits
 from experiments.data.fashion_mnist import load_fashion_mnist
 from experiments.data.fashion_mnist_small import load_fashion_mnist_small
+from experiments.data.imagenet import load_imagenet
 from experiments.data.text import load_pydoc
-from experiments.models import MLP, BasicBlock, ResNet, Transformer
+from experiments.models import (
+    MLP,
+    BasicBlock,
+    ResNet,
+    Transformer,
+    WideResNet,
+    resnet18,
+    resnet34,
+    resnet50,
+)
 from experiments.models.layers import with_matrix_products
+from experiments.models.resnet import Stem
 
 
 def as_it_is(inputs: jax.Array) -> jax.Array:
     """The inputs of a data set that a network takes directly."""
     return inputs
+
+
+# A data set on the device, or a StreamedDataset, which would not fit there.
+AnyDataset = Any
+
+
+class MakeModel(Protocol):
+    """Makes a workload's network."""
+
+    def __call__(
+        self, dataset: AnyDataset, rngs: nnx.Rngs, *, dtype: DTypeLike = jnp.float32
+    ) -> nnx.Module:
+        """Initialises it for a data set; ``dtype`` is what it computes in."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -28,8 +57,8 @@ class Workload:
 
     data: str  # for people, as the next one
     network: str
-    load: Callable[[Path | None], Dataset]
-    model: Callable[[Dataset, nnx.Rngs], nnx.Module]
+    load: Callable[[Path | None], AnyDataset]
+    model: MakeModel
     optimizer: str  # of OPTIMIZERS
     learning_rate: float  # the initial one
     weight_decay: float
@@ -53,13 +82,80 @@ class Workload:
         )
 
 
-def mlp(dataset: Dataset, rngs: nnx.Rngs, *, hidden_sizes: tuple[int, ...]) -> MLP:
+def mlp(
+    dataset: AnyDataset,
+    rngs: nnx.Rngs,
+    *,
+    hidden_sizes: tuple[int, ...],
+    dtype: DTypeLike = jnp.float32,
+) -> MLP:
     """A perceptron that fits the data set."""
     shape = dataset.train_inputs.shape[1:]
-    return MLP(shape, hidden_sizes, dataset.num_classes, rngs=rngs)
+    return MLP(shape, hidden_sizes, dataset.num_classes, dtype=dtype, rngs=rngs)
 
 
-def small_resnet(dataset: Dataset, rngs: nnx.Rngs, *, width: int) -> ResNet:
+def resnet(
+    dataset: AnyDataset,
+    rngs: nnx.Rngs,
+    *,
+    build: Callable[..., nnx.Module],
+    stem: Stem,
+    dtype: DTypeLike = jnp.float32,
+) -> nnx.Module:
+    """A residual network of a given depth."""
+    return build(dataset.num_classes, stem=stem, dtype=dtype, rngs=rngs)
+
+
+def wide_resnet(
+    dataset: AnyDataset,
+    rngs: nnx.Rngs,
+    *,
+    depth: int,
+    dtype: DTypeLike = jnp.float32,
+) -> WideResNet:
+    """A wide residual network with ten times the channels, without dropout."""
+    return WideResNet(depth, 10, dataset.num_classes, dtype=dtype, rngs=rngs)
+
+
+# The recipes of the papers' baselines (arXiv 2111.15317, section 6): for CIFAR those of
+# Zhang et al. (2019) with ResNets and of Zagoruyko and Komodakis (2016) with wide ones,
+# which differ in the rate and in Nesterov's momentum; for ImageNet that of He et al.
+# (2016). ResNet-50, of the UAI version, has ResNet-18's.
+_on_cifar = functools.partial(
+    Workload,
+    weight_decay=5e-4,
+    batch_size=128,
+    epochs=200,
+    milestones=(60 / 200, 120 / 200, 160 / 200),
+    preprocess=augment.normalise(augment.CIFAR_MEAN, augment.CIFAR_STD),
+    augment=augment.crop_and_flip,
+)
+_resnet_on_cifar = functools.partial(
+    _on_cifar, optimizer="nesterov", learning_rate=0.05
+)
+_wide_resnet_on_cifar = functools.partial(_on_cifar, optimizer="sgd", learning_rate=0.1)
+_on_imagenet = functools.partial(
+    Workload,
+    data="ImageNet",
+    load=load_imagenet,
+    optimizer="sgd",
+    learning_rate=0.1,
+    weight_decay=1e-4,
+    batch_size=128,
+    epochs=105,
+    drop_factor=0.1,
+    milestones=(30 / 105, 60 / 105, 90 / 105),
+    preprocess=augment.normalise(augment.IMAGENET_MEAN, augment.IMAGENET_STD),
+)
+
+
+def small_resnet(
+    dataset: AnyDataset,
+    rngs: nnx.Rngs,
+    *,
+    width: int,
+    dtype: DTypeLike = jnp.float32,
+) -> ResNet:
     """A residual network of three blocks for small images, made for a CPU."""
     model = ResNet(
         BasicBlock,
@@ -68,13 +164,20 @@ def small_resnet(dataset: Dataset, rngs: nnx.Rngs, *, width: int) -> ResNet:
         stem="cifar",
         width=width,
         in_channels=dataset.train_inputs.shape[-1],
+        dtype=dtype,
         rngs=rngs,
     )
     return with_matrix_products(model)
 
 
 def transformer(
-    dataset: Dataset, rngs: nnx.Rngs, *, width: int, num_layers: int, num_heads: int
+    dataset: AnyDataset,
+    rngs: nnx.Rngs,
+    *,
+    width: int,
+    num_layers: int,
+    num_heads: int,
+    dtype: DTypeLike = jnp.float32,
 ) -> Transformer:
     """A transformer that fits the data set."""
     return Transformer(
@@ -83,6 +186,7 @@ def transformer(
         width=width,
         num_layers=num_layers,
         num_heads=num_heads,
+        dtype=dtype,
         rngs=rngs,
     )
 
@@ -133,5 +237,37 @@ WORKLOADS: dict[str, Workload] = {
         weight_decay=0.1,
         batch_size=16,
         epochs=25,
+    ),
+    "cifar10_resnet18": _resnet_on_cifar(
+        data="CIFAR-10",
+        network="ResNet-18",
+        load=load_cifar10,
+        model=functools.partial(resnet, build=resnet18, stem="cifar"),
+    ),
+    "cifar100_resnet34": _resnet_on_cifar(
+        data="CIFAR-100",
+        network="ResNet-34",
+        load=load_cifar100,
+        model=functools.partial(resnet, build=resnet34, stem="cifar"),
+    ),
+    "cifar10_wrn28x10": _wide_resnet_on_cifar(
+        data="CIFAR-10",
+        network="WRN-28x10",
+        load=load_cifar10,
+        model=functools.partial(wide_resnet, depth=28),
+    ),
+    "cifar100_wrn40x10": _wide_resnet_on_cifar(
+        data="CIFAR-100",
+        network="WRN-40x10",
+        load=load_cifar100,
+        model=functools.partial(wide_resnet, depth=40),
+    ),
+    "imagenet_resnet18": _on_imagenet(
+        network="ResNet-18",
+        model=functools.partial(resnet, build=resnet18, stem="imagenet"),
+    ),
+    "imagenet_resnet50": _on_imagenet(
+        network="ResNet-50",
+        model=functools.partial(resnet, build=resnet50, stem="imagenet"),
     ),
 }

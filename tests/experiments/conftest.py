@@ -1,16 +1,21 @@
 """What the tests of the experiments share."""
 
+import dataclasses
 import gzip
+import io
 import os
 import signal
 import struct
+import tarfile
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from flax import nnx
+from PIL import Image
 
+from experiments.data import cifar
 from experiments.data.digits import load_digits
 
 
@@ -71,3 +76,71 @@ def num_parameters():
         return sum(leaf.size for leaf in leaves)
 
     return count
+
+
+class SmallCifar:
+    """CIFAR-10 or CIFAR-100 in the exact format, with few records in each file."""
+
+    def __init__(self, archive: cifar.Archive, train_records: int, test_records: int):
+        self.archive = dataclasses.replace(
+            archive, train_records=train_records, test_records=test_records
+        )
+        rng = np.random.default_rng(0)
+        self.images, self.labels, self.contents = {}, {}, {}
+        for name, size in self.archive.files.items():
+            images = rng.integers(0, 256, (size, 32, 32, 3), dtype=np.uint8)
+            counts = [count for _, count in archive.labels]
+            labels = rng.integers(0, counts, (size, len(counts)), dtype=np.uint8)
+            planes = [
+                label.tobytes() + image.transpose(2, 0, 1).tobytes()
+                for label, image in zip(labels, images, strict=True)
+            ]
+            self.images[name], self.labels[name] = images, labels[:, -1]
+            self.contents[name] = b"".join(planes)
+
+    def write(self, folder: Path) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in self.contents.items():
+            (folder / name).write_bytes(content)
+        return folder
+
+    def write_archive(self, folder: Path) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(folder / self.archive.file, "w:gz") as tar:
+            for name, content in {"readme.html": b"", **self.contents}.items():
+                member = tarfile.TarInfo(f"{self.archive.folder}/{name}")
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+        return folder
+
+
+@pytest.fixture
+def small_cifar(monkeypatch):
+    """Makes the loaders expect few records, and gives those."""
+
+    def make(name: str, train_records: int = 8, test_records: int = 6) -> SmallCifar:
+        small = SmallCifar(getattr(cifar, name), train_records, test_records)
+        monkeypatch.setattr(cifar, name, small.archive)
+        return small
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write_image_tree():
+    """Writes JPEGs of random colours and sizes into a folder for each class."""
+
+    def write(root: Path, train=(7, 6, 8), test=(2, 3, 2), sizes=(40, 90)) -> Path:
+        rng = np.random.default_rng(0)
+        for part, counts in (("train", train), ("val", test)):
+            for label, count in enumerate(counts):
+                folder = root / part / f"n{label:08d}"
+                folder.mkdir(parents=True)
+                for index in range(count):
+                    height, width = rng.integers(*sizes, 2)
+                    coarse = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+                    image = Image.fromarray(coarse).resize((width, height))
+                    image.save(folder / f"{part}_{label}_{index}.JPEG", quality=90)
+        return root
+
+    return write

@@ -60,11 +60,11 @@ def test_an_epoch_on_eight_devices_is_that_on_one(on_eight, digits):
 
 
 def test_each_device_computes_its_share(on_eight, digits):
-    # Of batches of 32 training and 1000 test images, with 8 classes of operations.
+    # Of batches of 32 training images and of all 450 of the test, rounded up to 456.
     outputs = re.findall(r"= f32\[(\d+),(\d+)\]\S* dot\(", on_eight.text)
     sizes = {64, 128, 10}  # of the layers: a gradient's two axes
     activations = {int(rows) for rows, _ in outputs} - sizes
-    assert activations == {32 // 8, 1000 // 8}
+    assert activations == {32 // 8, 456 // 8}
     assert not re.findall(r"all-gather|all-to-all|collective-permute", on_eight.text)
     # One sum per step, of all gradients and the loss; two of an evaluation's scalars.
     sums = re.findall(r"= (\(.*?\)|\S+) all-reduce\(", on_eight.text)
