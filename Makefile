@@ -53,12 +53,10 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-# Every notebook from its text form; any error fails.
+# Every notebook from its text form, with small settings; any error or warning fails.
 notebooks: $(READY)
 	$(BIN)/python -m pip install --quiet --editable ".[notebooks]"
-	set -e; for notebook in $(wildcard notebooks/*.py); do \
-	  $(BIN)/jupytext --execute --to ipynb --output build/notebook.ipynb "$$notebook"; \
-	done
+	$(BIN)/python notebooks/tools/execute.py
 
 theory: $(READY)
 	$(BIN)/python -m experiments.theory all
