@@ -124,7 +124,9 @@ print(f"{WORKLOADS[workload].network}: {WORKLOADS[workload].recipe}")
 # its checkpoint is written.
 
 # %%
-from IPython.display import display
+import io
+
+from IPython.display import Image, display
 
 from experiments.figures import compare
 from experiments.history import summarise
@@ -158,9 +160,9 @@ def train_all(on_epoch):
 
 
 def draw(runs):
-    figure = compare(runs, title=f"{dataset.name}, {WORKLOADS[workload].network}")
-    figure.set_dpi(70)
-    return figure
+    title, image = f"{dataset.name}, {WORKLOADS[workload].network}", io.BytesIO()
+    compare(runs, title=title).savefig(image, dpi=70)
+    return Image(image.getvalue())
 
 
 figure = display(None, display_id=True)
