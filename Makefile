@@ -65,12 +65,10 @@ dist: $(READY)
 	$(BIN)/python -m build --outdir dist
 	$(BIN)/python -m twine check --strict dist/*
 
-# Every notebook from its text form; any error fails.
+# Every notebook from its text form, with small settings; any error or warning fails.
 notebooks: $(READY)
 	$(BIN)/python -m pip install --quiet --editable ".[notebooks]"
-	set -e; for notebook in $(wildcard notebooks/*.py); do \
-	  $(BIN)/jupytext --execute --to ipynb --output build/notebook.ipynb "$$notebook"; \
-	done
+	$(BIN)/python notebooks/tools/execute.py
 
 theory: $(READY)
 	$(BIN)/python -m experiments.theory all
