@@ -13,11 +13,11 @@ from experiments import windowed_tables
 from experiments.errors import UserError
 from experiments.studies.rows import (
     differences_table,
-    markdown,
-    mean_sd,
     read_rows,
     summary_table,
 )
+from experiments.studies.tuned import TUNING, tuned_rate, validation_errors
+from experiments.summaries import markdown_table, mean_sd
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results"
@@ -42,6 +42,17 @@ def summary(name: str) -> str:
 def differences(name: str) -> str:
     """A study's differences to multi-step."""
     return differences_table(read_rows(STUDIES / f"{name}.csv"))
+
+
+def tuning(workload: str) -> str:
+    """The validation error at each rate; the lowest is bold."""
+    errors = validation_errors(workload, STUDIES)
+    if not errors:
+        raise FileNotFoundError(f"no rates of {workload} in {STUDIES / TUNING}")
+    best = tuned_rate(workload, STUDIES)
+    cells = {f"{r:g}": f"{e:.2f}" for r, e in errors.items()}
+    cells[f"{best:g}"] = f"**{cells[f'{best:g}']}**"
+    return markdown_table(["rate", *cells], [[f"`{workload}`", *cells.values()]])
 
 
 # The rows of the benchmark that pages show, by what each starts with.
@@ -85,7 +96,7 @@ def costs(name: str) -> str:
             for column in ("ratio", "a_a")
         )
         lines.append((row["what"], *figures, aim))
-    return markdown(("what / against what", "ratio", "A/A", "aim"), lines)
+    return markdown_table(("what / against what", "ratio", "A/A", "aim"), lines)
 
 
 DEMO = {
@@ -105,7 +116,7 @@ def demo(name: str) -> str:
         (title, *(cell(windowed_tables.select(runs, w, key)) for w in WORKLOADS))
         for key, title in DEMO.items()
     ]
-    return markdown(("schedule", *WORKLOADS.values()), lines)
+    return markdown_table(("schedule", *WORKLOADS.values()), lines)
 
 
 def _errors(runs: Sequence[windowed_tables.Row]) -> str:
@@ -136,6 +147,7 @@ TABLES: dict[str, Callable[[str], str]] = {
     "summary": summary,
     "differences": differences,
     "costs": costs,
+    "tuning": tuning,
     "demo": demo,
     "windowed": windowed,
 }

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from experiments.summaries import markdown_table
+
 Row = dict[str, str]
 
 WORKLOADS = {"fashion_mnist_mlp": "Fashion-MNIST", "digits_mlp": "digits"}
@@ -57,7 +59,7 @@ def errors_table(runs: Sequence[Row]) -> str:
             few = f" (n = {len(rows)})" if 0 < len(rows) < SEEDS else ""
             cells.append(over_seeds(rows, "final_error", ".2f") + few)
         lines.append([name, *cells])
-    return table(["final test error in %", *WORKLOADS.values()], lines)
+    return markdown_table(["final test error in %", *WORKLOADS.values()], lines)
 
 
 def differences_table(runs: Sequence[Row]) -> str:
@@ -87,7 +89,7 @@ def differences_table(runs: Sequence[Row]) -> str:
                 ]
             )
     header = ["workload", "windowed minus", "points of error", "n", "t"]
-    return table(header, lines)
+    return markdown_table(header, lines)
 
 
 def spacing_table(runs: Sequence[Row]) -> str:
@@ -99,7 +101,7 @@ def spacing_table(runs: Sequence[Row]) -> str:
             if rows:
                 lines.append([name, rows[0]["window_steps"], *course(rows)])
     header = ["workload", "window_steps", "drops", "windows per drop", "share"]
-    return table([*header, "final rate"], lines)
+    return markdown_table([*header, "final rate"], lines)
 
 
 def course(rows: Sequence[Row]) -> list[str]:
@@ -136,7 +138,7 @@ def walks_table(walks: Sequence[Row]) -> str:
             ]
         )
     header = ["parameters are a", "their number", "smoothing in", "sided", "drops"]
-    return table([*header, "windows per drop", "share"], lines)
+    return markdown_table([*header, "windows per drop", "share"], lines)
 
 
 def window_steps_table(runs: Iterable[Row]) -> str:
@@ -152,7 +154,7 @@ def window_steps_table(runs: Iterable[Row]) -> str:
         drops, spacing, _, rate = course(group)
         lines.append([window_steps, drops, spacing, rate, error])
     header = ["window_steps", "drops", "windows per drop", "final rate"]
-    return table([*header, "final test error in %"], lines)
+    return markdown_table([*header, "final test error in %"], lines)
 
 
 def select(runs: Iterable[Row], workload: str, schedule: str) -> list[Row]:
@@ -173,9 +175,3 @@ def over_seeds(rows: Iterable[Row], name: str, form: str) -> str:
     if len(values) == 1:
         return f"{values[0]:{form}}"
     return f"{statistics.mean(values):{form}} ± {statistics.stdev(values):{form}}"
-
-
-def table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    rows = [header, ["---"] * len(header), *lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

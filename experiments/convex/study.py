@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from autodrop_optax.refinement import refinement_arrays
 from experiments.convex.problems import Problem, minimum
@@ -17,6 +16,7 @@ from experiments.convex.runs import (
     train_and_record,
 )
 from experiments.convex.schedules import AUTODROPS, FACTORS, LINEAR, REFINED
+from experiments.summaries import t_limit, t_statistic
 
 RATES = tuple(2.0**k for k in range(-12, 7))
 REPORTED = tuple(range(10))
@@ -149,15 +149,6 @@ def standard_error(values: np.ndarray) -> float:
     return float(np.std(values, ddof=1) / math.sqrt(len(values)))
 
 
-def t_statistic(values: Iterable[float]) -> float:
-    """The mean over its standard error; 0 where all values are 0."""
-    values = np.asarray(list(values), np.float64)
-    mean, error = float(values.mean()), standard_error(values)
-    if error == 0:
-        return 0.0 if mean == 0 else math.copysign(math.inf, mean)
-    return mean / error
-
-
 class Summary(NamedTuple):
     """One schedule against linear decay, over the data sets."""
 
@@ -178,8 +169,3 @@ def summarise(found: Iterable[Row], optimizer: str, schedule: str) -> Summary:
         better=sum(row.t < -limit for row in mine),
         worse=sum(row.t > limit for row in mine),
     )
-
-
-def t_limit(n: int) -> float:
-    """Of a two-sided test at 5 % with n values."""
-    return float(stats.t.ppf(0.975, n - 1))

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from experiments.convex.runs import OPTIMIZERS
 from experiments.convex.schedules import AUTODROPS, LINEAR, REFINED, SCHEDULES
-from experiments.convex.study import Row, summarise, t_limit
+from experiments.convex.study import Row, summarise
+from experiments.summaries import markdown_table, t_limit
 
 START, END = "<!-- tables: start -->", "<!-- tables: end -->"
 _TITLES = {"adam": "Adam", "sgd": "SGD"}
@@ -73,7 +74,7 @@ def summary_table(rows: Sequence[Row]) -> str:
             cells += [f"{x.better}, {x.worse}"]
         return cells
 
-    return _table(header, (line(s) for s in SCHEDULES if s != LINEAR))
+    return markdown_table(header, (line(s) for s in SCHEDULES if s != LINEAR))
 
 
 def replace_tables(text: str, rows: Sequence[Row]) -> str:
@@ -83,15 +84,10 @@ def replace_tables(text: str, rows: Sequence[Row]) -> str:
     return f"{before}{START}\n\n{tables(rows)}\n\n{END}{after}"
 
 
-def _table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    rows = [header, ["---"] * len(header), *lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
 def _by_data(rows: Sequence[Row], text: Callable[[Row], str]) -> str:
     names = list(dict.fromkeys(row.data for row in rows))
     cells = {(row.data, row.schedule): text(row) for row in rows}
-    return _table(
+    return markdown_table(
         ["data", *SCHEDULES],
         ([name, *(cells[name, s] for s in SCHEDULES)] for name in names),
     )

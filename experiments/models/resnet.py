@@ -4,6 +4,7 @@ Of the paper's shortcuts option B: where the shape changes, a 1x1 convolution wi
 BatchNorm; the identity elsewhere.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -177,39 +178,8 @@ class ResNet(nnx.Module):
         return self.head(pooled(x))
 
 
-def resnet18(
-    num_classes: int,
-    *,
-    stem: Stem,
-    dtype: DTypeLike = jnp.float32,
-    rngs: nnx.Rngs,
-) -> ResNet:
-    """ResNet-18."""
-    sizes = (2, 2, 2, 2)
-    return ResNet(BasicBlock, sizes, num_classes, stem=stem, dtype=dtype, rngs=rngs)
-
-
-def resnet34(
-    num_classes: int,
-    *,
-    stem: Stem,
-    dtype: DTypeLike = jnp.float32,
-    rngs: nnx.Rngs,
-) -> ResNet:
-    """ResNet-34."""
-    sizes = (3, 4, 6, 3)
-    return ResNet(BasicBlock, sizes, num_classes, stem=stem, dtype=dtype, rngs=rngs)
-
-
-def resnet50(
-    num_classes: int,
-    *,
-    stem: Stem,
-    dtype: DTypeLike = jnp.float32,
-    rngs: nnx.Rngs,
-) -> ResNet:
-    """ResNet-50."""
-    sizes = (3, 4, 6, 3)
-    return ResNet(
-        BottleneckBlock, sizes, num_classes, stem=stem, dtype=dtype, rngs=rngs
-    )
+# (num_classes, *, stem, dtype, rngs) -> ResNet. He et al., "Deep Residual Learning for
+# Image Recognition", 2016, Table 1.
+resnet18 = functools.partial(ResNet, BasicBlock, (2, 2, 2, 2))
+resnet34 = functools.partial(ResNet, BasicBlock, (3, 4, 6, 3))
+resnet50 = functools.partial(ResNet, BottleneckBlock, (3, 4, 6, 3))

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from experiments.summaries import markdown_table
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -74,17 +76,18 @@ RULES: dict[str, Rule] = {
 
 def table() -> str:
     """The rules as a table in Markdown."""
+    header = ("schedule", "source", "must be told", "copies", "beyond")
     lines = [
-        "| schedule | source | must be told | copies | beyond |",
-        "|---|---|---|---|---|",
-    ]
-    for name, rule in RULES.items():
-        needs = "; ".join(rule.needs) or "nothing"
-        lines.append(
-            f"| `{name}` | {rule.source} | {needs} | {rule.copies} |"
-            f" {rule.extra_copies} |"
+        (
+            f"`{name}`",
+            rule.source,
+            "; ".join(rule.needs) or "nothing",
+            f"{rule.copies}",
+            f"{rule.extra_copies}",
         )
-    return "\n".join(lines)
+        for name, rule in RULES.items()
+    ]
+    return markdown_table(header, lines)
 
 
 def with_table(readme: str) -> str:

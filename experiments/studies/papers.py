@@ -21,8 +21,9 @@ from experiments.studies.published import (
     UAI_OTHERS,
     UAI_TABLE_2,
 )
-from experiments.studies.rows import EvidenceRow, evidence_row, markdown, mean_sd
+from experiments.studies.rows import EvidenceRow, evidence_row
 from experiments.studies.study import Arm, Runs, Study, arm
+from experiments.summaries import markdown_table, mean_sd
 from experiments.workloads import WORKLOADS
 
 SEEDS = (0, 1, 2, 3)
@@ -75,7 +76,7 @@ def report_table1(runs: Runs, results: Path) -> None:
             factor = factor or f"{own:g}"
             lines.append((workload, f"`{name}`", factor, mean_sd(errors), there))
     header = ("workload", "schedule", "drop factor", "final error in %", "paper")
-    print(markdown(header, lines))
+    print(markdown_table(header, lines))
     write_evidence(runs, results, "{workload}_drop_factor")
 
 
@@ -107,7 +108,7 @@ def report_table2(runs: Runs, results: Path) -> None:
                 there = TABLE_2[rate][name != "multistep"]
             lines.append((workload, f"{rate:g}", f"`{name}`", mean_sd(errors), there))
     header = ("workload", "initial rate", "schedule", "final error in %", "paper")
-    print(markdown(header, lines))
+    print(markdown_table(header, lines))
     write_evidence(runs, results, "{workload}_initial_rate")
 
 
@@ -215,7 +216,7 @@ def report_uai_table2(runs: Runs, results: Path) -> None:
             name = label.removesuffix("_640").removesuffix("_64")
             lines.append((workload, f"`{name}`", mean_sd(errors), there.get(name, "")))
     header = ("workload", "schedule", "minimum over epochs in %", "paper")
-    print(markdown(header, lines))
+    print(markdown_table(header, lines))
     write_evidence(runs, results, "{workload}_uai")
 
 

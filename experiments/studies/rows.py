@@ -1,17 +1,15 @@
 """What is reported of a run, one line of a table."""
 
 import csv
-import math
 import statistics
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from scipy import stats
-
 from experiments.jobs import FinishedJob
 from experiments.records import read_commit
+from experiments.summaries import markdown_table, mean_sd, t_limit, t_statistic
 
 TARGET = "multistep"
 
@@ -94,24 +92,9 @@ def read_rows(path: Path) -> list[EvidenceRow]:
         ]
 
 
-def mean_sd(values: Iterable[float], digits: int = 2) -> str:
-    """Mean ± sample standard deviation (n - 1), which one value does not have."""
-    values = list(values)
-    mean = f"{statistics.mean(values):.{digits}f}"
-    if len(values) == 1:
-        return mean
-    return f"{mean} ± {statistics.stdev(values):.{digits}f}"
-
-
 def by_schedule(rows: Iterable[EvidenceRow]) -> dict[str, list[EvidenceRow]]:
     """Groups rows that stand together."""
     return {name: list(g) for name, g in groupby(rows, key=lambda row: row.schedule)}
-
-
-def markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A table for a page."""
-    rows = [header, ["---"] * len(header), *lines]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def summary_table(rows: Sequence[EvidenceRow]) -> str:
@@ -138,7 +121,7 @@ def summary_table(rows: Sequence[EvidenceRow]) -> str:
                 f"{statistics.median(row.seconds for row in group):.0f}",
             )
         )
-    return markdown(header, lines)
+    return markdown_table(header, lines)
 
 
 def differences_table(rows: Sequence[EvidenceRow], baseline: str = TARGET) -> str:
@@ -155,8 +138,8 @@ def differences_table(rows: Sequence[EvidenceRow], baseline: str = TARGET) -> st
         n = len(differences)
         if n < 2:
             continue
-        t = paired_t(differences)
-        limit = float(stats.t.ppf(0.975, n - 1))
+        t = t_statistic(differences)
+        limit = t_limit(n)
         verdict = f"{t:+.2f}"
         if abs(t) > limit:
             verdict = f"**{verdict}**"
@@ -165,12 +148,4 @@ def differences_table(rows: Sequence[EvidenceRow], baseline: str = TARGET) -> st
         lines.append(
             (f"`{name}`", f"{mean:+.2f} ± {sd:.2f}", str(n), verdict, f"{limit:.2f}")
         )
-    return markdown(header, lines)
-
-
-def paired_t(differences: Sequence[float]) -> float:
-    """The t statistic of differences; without any scatter 0 or infinite."""
-    mean, sd = statistics.mean(differences), statistics.stdev(differences)
-    if sd == 0:
-        return math.copysign(math.inf, mean) if mean else 0.0
-    return mean / (sd / math.sqrt(len(differences)))
+    return markdown_table(header, lines)

@@ -151,6 +151,7 @@ def test_demo_from_end_to_end(demo, tmp_path):
     assert "mean" in output or "±" in output
 
 
+@pytest.mark.slow
 def test_demo_called_again_takes_what_is_finished(demo, tmp_path):
     record = tmp_path / "digits_mlp-multistep-seed0" / "metrics.jsonl"
     demo("--epochs", "2")
@@ -166,6 +167,7 @@ def test_demo_called_again_takes_what_is_finished(demo, tmp_path):
     assert len(read_metrics(record.parent)) == 3
 
 
+@pytest.mark.slow
 def test_demo_without_fashion_mnist_says_so_and_runs_on_the_digits(
     tmp_path, capsys, monkeypatch
 ):

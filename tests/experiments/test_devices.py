@@ -118,6 +118,7 @@ def test_processes_that_cannot_be_told():
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_on_other_devices(digits, tmp_path):
     whole, moved = tmp_path / "whole", tmp_path / "moved"
     train(CONFIG, whole, digits)

@@ -9,9 +9,9 @@ from experiments.errors import UserError
 from experiments.studies.rows import (
     EvidenceRow,
     differences_table,
-    paired_t,
     write_rows,
 )
+from experiments.summaries import t_statistic
 
 
 @pytest.fixture
@@ -76,6 +76,6 @@ def test_a_difference_beyond_the_limit_is_marked(rows):
 
 
 def test_t_without_scatter():
-    assert paired_t([1.0, 1.0]) == math.inf
-    assert paired_t([-1.0, -1.0]) == -math.inf
-    assert paired_t([0.0, 0.0]) == 0.0
+    assert t_statistic([1.0, 1.0]) == math.inf
+    assert t_statistic([-1.0, -1.0]) == -math.inf
+    assert t_statistic([0.0, 0.0]) == 0.0

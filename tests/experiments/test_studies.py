@@ -169,6 +169,7 @@ def test_an_unknown_study_is_an_error():
 
 
 def test_the_papers_workloads_are_there():
-    for name in {*TABLE_1, *UAI_TABLE_2} & set(WORKLOADS):
+    assert {*TABLE_1, *UAI_TABLE_2} <= set(WORKLOADS)
+    for name in (*TABLE_1, *UAI_TABLE_2):
         arms = STUDIES["table1"].arms(name)
         assert arms[0].label == "multistep"

@@ -15,6 +15,7 @@ import optax
 import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
+from slow import slow_but
 
 from autodrop_optax import (
     AutoDropState,
@@ -71,8 +72,18 @@ CONSTRUCTORS = {
         optax.sgd(rate), record_gradient_norms("l1", buffer_size=2)
     ),
 }
+# One of each kind at every time; the same elsewhere in a chain, or with other
+# settings, in `make test-slow`.
 constructors = pytest.mark.parametrize(
-    "make", CONSTRUCTORS.values(), ids=CONSTRUCTORS.keys()
+    "make",
+    slow_but(
+        CONSTRUCTORS,
+        "link-last",
+        "wrapper",
+        "counting-last",
+        "windowed-last",
+        "recording-first",
+    ),
 )
 
 

@@ -10,6 +10,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from reference import Algorithm1
+from slow import slow_but
 
 from autodrop_optax import (
     autodrop,
@@ -164,7 +165,7 @@ def drops_of_reference(problem, options):
     return drops, auto.margin
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", slow_but(WAYS.keys(), "link"))
 def test_a_whole_run_drops_where_one_device_does(mesh, way):
     options = {"theta_0": 0.5, "theta_max": 1.0, "n_d": 3, "rho": 0.5, "window": 3}
     epochs, steps = 40, 3

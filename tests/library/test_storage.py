@@ -123,7 +123,7 @@ def test_the_hosts_memory_in_types(way):
     assert set(found) == {jax.memory.Space.Host}
 
 
-@pytest.mark.parametrize("way", [link, wrapper], ids=["link", "wrapper"])
+@pytest.mark.parametrize("way", slow_but({"link": link, "wrapper": wrapper}, "link"))
 def test_sharded_in_the_hosts_memory(way):
     mesh = jax.make_mesh((2,), ("x",), axis_types=(AxisType.Auto,))
     sharding = NamedSharding(mesh, P("x"))
@@ -155,7 +155,7 @@ def test_vmap_with_the_hosts_memory():
 # --- Dtypes --------------------------------------------------------------------------
 
 
-@ways
+@some_ways
 @pytest.mark.parametrize("state_dtype", ["bfloat16", "float16", "float32", "float64"])
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 def test_the_dtypes_are_those_asked_for(way, state_dtype, dtype):

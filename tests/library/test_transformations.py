@@ -204,7 +204,7 @@ def test_the_wrapper_measures_from_where_narrow_parameters_land(dtype):
     assert landed >= 3
 
 
-@ways
+@some_ways
 def test_the_second_step_compiles_nothing(way):
     optimizer = way(**EAGER)
     params = make_params()
@@ -257,7 +257,7 @@ def test_names_of_optax_still_find_one_value(way):
     assert float(optax.tree.get(state, "scale")) == 1.0
 
 
-@ways
+@some_ways
 def test_donation_of_parameters_and_state(way):
     optimizer = way(**EAGER)
     params = make_params()

@@ -143,6 +143,7 @@ def test_a_run_that_dies_in_mid_epoch_goes_on_bit_for_bit(
     assert [reader.batches for reader in readers] == [0]
 
 
+@pytest.mark.slow
 def test_eight_devices_give_what_one_gives(dataset, tmp_path, monkeypatch):
     # 16 in a batch, two for each device; the last batch of the test has one alone.
     monkeypatch.setitem(WORKLOADS, NAME, dataclasses.replace(STREAMED, batch_size=16))
