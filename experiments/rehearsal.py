@@ -34,7 +34,10 @@ def write_cifar10(
       The archive's description, which ``cifar.load`` takes.
     """
     archive = dataclasses.replace(
-        cifar.CIFAR10, train_records=train_records, test_records=test_records
+        cifar.CIFAR10,
+        name="made-up images as CIFAR-10",
+        train_records=train_records,
+        test_records=test_records,
     )
     rng = np.random.default_rng(0)
     colours = rng.integers(64, 192, (archive.num_classes, 3, 1, 1))

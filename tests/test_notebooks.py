@@ -1,7 +1,9 @@
 """The published notebooks: their two forms agree, and their outputs are clean."""
 
+import importlib.util
 import json
 import re
+import shutil
 import subprocess
 import sys
 import types
@@ -121,9 +123,53 @@ def test_the_badge_opens_this_notebook(source):
     assert f'"https://github.com/{owner}/autodrop_optax"' in first_code_cell(source)
 
 
-def test_all_name_the_same_repository():
-    named = {re.search(r"github\.com/[\w./-]+", first_code_cell(s))[0] for s in SOURCES}
-    assert len(named) == 1
+@pytest.fixture
+def address():
+    """The program that writes the repository's address."""
+    path = NOTEBOOKS / "tools" / "address.py"
+    spec = importlib.util.spec_from_file_location("address", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_all_name_the_repository_of_the_package(address):
+    name = address.repository()
+    assert {p.suffix for p in address.places()} == {".py", ".ipynb", ".cff"}
+    for path in address.places():
+        text = path.read_text()
+        assert f"github.com/{name}" in text, path
+        assert address.with_address(text, name) == text, path
+
+
+def test_an_address_is_set_in_one_place(address, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(address, "ROOT", tmp_path)
+    for path in ("CITATION.cff", "notebooks/quickstart.py"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        shutil.copy(NOTEBOOKS.parent / path, tmp_path / path)
+    project = tmp_path / "pyproject.toml"
+
+    def set_address(address):
+        project.write_text(f'[project.urls]\nRepository = "{address}"\n')
+
+    set_address("https://github.com/REPOSITORY_OWNER/autodrop_optax")
+    address.main([])
+    assert address.main(["--check"]) == 1
+    assert "no address is set" in capsys.readouterr().out
+
+    set_address("https://github.com/some-one/autodrop_optax")
+    assert address.main(["--check"]) == 1
+    assert "not at some-one/autodrop_optax: " in capsys.readouterr().out
+    assert address.main([]) == 0
+    assert address.main(["--check"]) == 0
+    text = (tmp_path / "notebooks" / "quickstart.py").read_text()
+    assert 'repository = "https://github.com/some-one/autodrop_optax"' in text
+    assert "/github/some-one/autodrop_optax/blob/main/notebooks/quickstart" in text
+    assert 'clone = "/content/autodrop_optax"' in text
+
+    set_address("https://example.org/autodrop_optax")
+    with pytest.raises(SystemExit, match=r"https://github.com/OWNER/autodrop_optax"):
+        address.main([])
 
 
 def test_the_loop_of_the_quickstart_is_short():
