@@ -26,8 +26,11 @@ include_patterns = [
     "docs/*.md",
     "docs/*.rst",
     "experiments/README.md",
+    "experiments/convex/README.md",
     "experiments/rivals/README.md",
     "experiments/theory/*.md",
+    "notebooks/README.md",
+    "notebooks/*.ipynb",
 ]
 exclude_patterns = ["**/.*", ".*", "build", "dist", "runs"]
 nitpicky = True  # a name in a docstring that leads nowhere is a warning
@@ -37,9 +40,12 @@ myst_heading_anchors = 4
 # `experiments/README.md` is read as text, not as a notebook: only pages that say so in
 # their first lines are run, and an error in one ends the build.
 nb_execution_mode = "force"
+# Notebooks are shown with the outputs that they are committed with.
+nb_execution_excludepatterns = ["notebooks/*.ipynb"]
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
+nb_ipywidgets_js = {}  # from elsewhere; without a kernel sliders move nothing
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

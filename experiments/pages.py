@@ -109,8 +109,8 @@ WORKLOADS = windowed_tables.WORKLOADS
 
 
 def demo(name: str) -> str:
-    """What came out of the sweep: final errors, or the epochs of the drops."""
-    runs = windowed_tables.read(RESULTS / "demo.csv")
+    """The study of the demo: final errors, or the epochs of the drops."""
+    runs = windowed_tables.read(STUDIES / "demo.csv")
     cell = {"errors": _errors, "drops": _drops}[name]
     lines = [
         (title, *(cell(windowed_tables.select(runs, w, key)) for w in WORKLOADS))
@@ -131,7 +131,7 @@ def windowed(name: str) -> str:
     """What came out of the study of the windowed method."""
     runs = windowed_tables.read(RESULTS / "windowed.csv")
     if name == "errors":
-        demo_runs = windowed_tables.read(RESULTS / "demo.csv")
+        demo_runs = windowed_tables.read(STUDIES / "demo.csv")
         return windowed_tables.errors_table(runs + demo_runs)
     if name == "walks":
         walks = windowed_tables.read(RESULTS / "random_walk.csv")

@@ -14,6 +14,7 @@ LINKED = [
     *PAGES,
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "experiments").glob("**/*.md")),
+    *sorted((ROOT / "notebooks").glob("*.md")),
 ]
 RESULTS = ROOT / "experiments" / "results"
 CODE = re.compile(r"```(?:python|\{code-cell\} python)\n(.*?)```", re.DOTALL)
@@ -68,11 +69,18 @@ def test_every_page_is_in_the_contents():
     listed = set((ROOT / "docs" / "index.md").read_text().split())
     names = {page.stem for page in PAGES} | {"api"}
     assert names - {"index"} <= listed
+    others = [
+        *(ROOT / "experiments").glob("**/*.md"),
+        *(ROOT / "notebooks").glob("*.ipynb"),
+        *(ROOT / "notebooks").glob("*.md"),
+    ]
+    for page in others:
+        assert f"../{page.relative_to(ROOT).with_suffix('').as_posix()}" in listed
 
 
 def test_everything_public_is_in_the_reference():
     import autodrop_optax
-    from autodrop_optax import flax, plot
+    from autodrop_optax import flax, plot, refinement
     from autodrop_optax.flax import linen
 
     reference = (ROOT / "docs" / "api.rst").read_text()
@@ -83,7 +91,8 @@ def test_everything_public_is_in_the_reference():
         elif match := re.match(r"\.\. auto(?:function|class):: (\w+)", line):
             documented.add((module, match[1]))
     public = {(autodrop_optax.__name__, name) for name in autodrop_optax.__all__}
-    public |= {(flax.__name__, name) for name in flax.__all__}
+    for module in (flax, refinement):
+        public |= {(module.__name__, name) for name in module.__all__}
     public |= {
         (m.__name__, name)
         for m in (linen, plot)
