@@ -26,6 +26,8 @@ NOTEBOOKS = Path(__file__).resolve().parents[1]
 def execute(source: Path) -> nbformat.NotebookNode:
     """Returns the notebook with its outputs; an error in a cell is raised."""
     notebook = jupytext.read(source)
+    # As `jupytext --sync` writes it, so that it has nothing to change.
+    notebook.metadata["jupytext"] = {"formats": "ipynb,py:percent"}
     for index, cell in enumerate(notebook.cells):
         cell.id = f"{source.stem}-{index}"  # not random: else each run is a change
     with tempfile.TemporaryDirectory() as folder:
