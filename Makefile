@@ -7,7 +7,7 @@ READY = $(VENV)/.ready
 WORKERS ?= -n auto --dist loadfile
 
 .PHONY: demo test test-slow test-versions test-oldest test-newest lint types
-.PHONY: notebooks theory bench clean
+.PHONY: docs dist notebooks hooks theory bench clean
 
 demo: $(READY)
 	$(BIN)/python -m experiments demo
@@ -53,12 +53,24 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-# Every notebook from its text form; any error fails.
-notebooks: $(READY)
-	$(BIN)/python -m pip install --quiet --editable ".[notebooks]"
-	set -e; for notebook in $(wildcard notebooks/*.py); do \
-	  $(BIN)/jupytext --execute --to ipynb --output build/notebook.ipynb "$$notebook"; \
-	done
+# The site, into build/docs; a warning is an error.
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet \
+	  --fresh-env -c docs . build/docs
+
+# The wheel and the sdist, into dist.
+dist: $(READY)
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
+
+# Every notebook from its text form, with small settings; any error or warning fails.
+notebooks: $(VENV)/.notebooks
+	$(BIN)/python notebooks/tools/execute.py
+
+# Linter, formatter and the pairing of notebooks at every commit.
+hooks: $(VENV)/.hooks
+	$(BIN)/pre-commit install
 
 theory: $(READY)
 	$(BIN)/python -m experiments.theory all
@@ -70,6 +82,11 @@ $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	touch $@
+
+# What only some targets need; each is an extra of the package.
+$(VENV)/.docs $(VENV)/.notebooks $(VENV)/.hooks: $(VENV)/.%: $(READY)
+	$(BIN)/python -m pip install --quiet --editable ".[$*]"
 	touch $@
 
 clean:

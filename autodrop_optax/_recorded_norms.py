@@ -9,7 +9,7 @@ import optax
 
 
 class GradientNormsState(NamedTuple):
-    """State of :func:`record_gradient_norms`."""
+    """State of :func:`autodrop_optax.record_gradient_norms`."""
 
     step: jax.Array  # shape (), int32: calls of update so far
     every: jax.Array  # shape (), int32: steps from one recorded norm to the next
@@ -18,15 +18,15 @@ class GradientNormsState(NamedTuple):
 
 
 def recorded_gradient_norms(opt_state: optax.OptState) -> np.ndarray:
-    """Returns the norms that :func:`record_gradient_norms` has recorded so far.
+    """Returns the norms that a link has recorded so far.
 
     They are evenly spaced over the run: of every step, or, of a run longer than the
-    buffer, of every second, fourth, ... step. Give :func:`refine_schedule` the number
-    of steps then.
+    buffer, of every second, fourth, ... step. Give
+    :func:`autodrop_optax.refine_schedule` the number of steps then.
 
     Args:
       opt_state: the state of an optimizer that contains one
-        :func:`record_gradient_norms`, wherever it stands.
+        :func:`autodrop_optax.record_gradient_norms`, wherever it stands.
 
     Returns:
       Shape ``(norms,)``, float32; NaN and infinities are as they came. For a state of

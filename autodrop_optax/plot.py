@@ -13,11 +13,11 @@ try:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "autodrop_optax.plot draws with matplotlib, which is not installed:"
         ' pip install "autodrop-optax[plot]".'
-    ) from error
+    ) from _error
 
 # Rows, one for each epoch, or columns, one array for each name.
 History = Sequence[Mapping[str, Any]] | Mapping[str, Any]
@@ -62,7 +62,7 @@ def plot_history(
       title: stands above.
 
     Returns:
-      A figure with a canvas of its own: ``figure.savefig("history.png")``.
+      A figure with a canvas of its own, for ``figure.savefig("history.png")``.
 
     Raises:
       ValueError: there is no run, a history is empty or lacks a metric.
@@ -113,7 +113,7 @@ def plot_history(
     axes[-1].set_xlabel("epoch")
     figure.align_ylabels(axes)
     if len(runs) > 1:
-        axes[0].legend(loc="upper right", frameon=False, borderaxespad=0)
+        axes[0].legend(loc="best", frameon=False)
     return figure
 
 

@@ -1,8 +1,9 @@
-"""`python -m experiments {train,demo,sweep,study,tables,list}`."""
+"""`python -m experiments {demo,train,study,tables,list}`."""
 
+import os
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,10 +15,8 @@ from experiments.demo import demo
 from experiments.devices import ALL_DEVICES, OnDevices, set_up_devices
 from experiments.errors import UserError, choose
 from experiments.history import summarise
-from experiments.jobs import plan, run_all
 from experiments.pages import tables_command
 from experiments.presets import PRESETS
-from experiments.processes import is_primary
 from experiments.progress import Progress
 from experiments.records import read_metrics
 from experiments.schedules import SCHEDULES
@@ -25,10 +24,12 @@ from experiments.studies import STUDIES
 from experiments.studies.command import study_command
 from experiments.tables import Result
 from experiments.training import CHECKPOINT_STEPS, train
-from experiments.workloads import WORKLOADS
+from experiments.workloads import WORKLOADS, Workload
 
-SMALL_WORKLOADS = ("fashion_mnist_mlp", "digits_mlp")
-DEMO_TABLE = ("demo_autodrop", "multistep", "constant", "paper_autodrop")
+DESCRIPTION = """Training runs that show what AutoDrop does.
+
+Begin with `demo`. `list` names all that can be trained; `COMMAND --help` shows the
+options of a command. Ctrl-C ends a run after its present epoch, and it can go on."""
 
 if TYPE_CHECKING:
     _AnyPreset = RunConfig
@@ -50,7 +51,7 @@ def train_command(
     checkpoint_steps: int = CHECKPOINT_STEPS,
     on: OnDevices = ALL_DEVICES,
 ) -> None:
-    """Trains once: a preset, changed by the options after it.
+    """Trains once: a preset, changed by the options behind it.
 
     Args:
       config: the run.
@@ -82,60 +83,46 @@ def train_command(
     print(f"run: {folder}")
 
 
-def sweep_command(
-    *,
-    presets: tuple[str, ...] = DEMO_TABLE,
-    workloads: tuple[str, ...] = SMALL_WORKLOADS,
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4),
-    epochs: int = 60,
-    out: Path = Path("runs/sweep"),
-    csv: Path = Path("runs/sweep/sweep.csv"),
-    data_dir: Path | None = None,
-    on: OnDevices = ALL_DEVICES,
-) -> None:
-    """Trains presets on workloads, each with every seed, then makes a table.
-
-    What is finished in the folder is taken as it is, what was begun goes on.
+def list_command(*, notes: bool = False) -> None:
+    """Shows the workloads, schedules, studies and presets.
 
     Args:
-      presets: by default those of the README's table of the demo's settings.
-      workloads: by default those that two cores can bear.
-      seeds: one run each.
-      epochs: passes over the training images.
-      out: folder for the runs.
-      csv: file for the table, one line per run.
-      data_dir: folder with Fashion-MNIST's four files.
-      on: the devices and processes to run on.
+      notes: show the presets' lab notes: what for, what to expect, how long it takes.
     """
-    devices = set_up_devices(on)
-    results = []
-    for workload in workloads:
-        dataset = choose(WORKLOADS, "workload", workload).load(data_dir)
-        print(f"data: {dataset}")
-        jobs = plan(presets, workload, epochs, seeds, out)
-        results += [done.result for done in run_all(jobs, dataset, devices)]
-    if is_primary():
-        tables.write_csv(csv, results)
-    print()
-    print(tables.seeds_table(results))
-    print(f"table: {csv}")
+    try:
+        print(_notes() if notes else _names(), flush=True)
+    except BrokenPipeError:  # `list | head`; the flush at the end must not fail too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def list_command() -> None:
-    """Shows the workloads, the schedules and the presets with their lab notes."""
-    print("Workloads")
-    for name, workload in WORKLOADS.items():
-        about = f"{workload.data}, {workload.network}, {workload.recipe}"
-        print(f"  {name:<20}{about}; {workload.epochs} epochs")
-    print("\nSchedules")
-    for name, build in SCHEDULES.items():
-        print(f"  {name:<20}{_first_line(build)}")
-    print("\nStudies")
-    for name, study in STUDIES.items():
-        print(f"  {name:<20}{study.what}")
-    print("\nPresets")
-    for name, preset in PRESETS.items():
-        print(f"  {name}\n{textwrap.indent(str(preset), ' ' * 4)}")
+def _notes() -> str:
+    return "\n".join(
+        f"{name}\n{textwrap.indent(str(preset), ' ' * 2)}"
+        for name, preset in PRESETS.items()
+    )
+
+
+def _names() -> str:
+    sections = {
+        "Workloads": {name: _about(entry) for name, entry in WORKLOADS.items()},
+        "Schedules": {name: _first_line(make) for name, make in SCHEDULES.items()},
+        "Studies": {name: study.what for name, study in STUDIES.items()},
+        "Presets (`list --notes` says more)": {
+            name: preset.what for name, preset in PRESETS.items()
+        },
+    }
+    return "\n\n".join(_section(title, lines) for title, lines in sections.items())
+
+
+def _section(title: str, lines: Mapping[str, str]) -> str:
+    """A line for each name, in columns."""
+    width = max(map(len, lines))
+    return "\n".join([title, *(f"  {n:<{width}}  {x}" for n, x in lines.items())])
+
+
+def _about(workload: Workload) -> str:
+    about = f"{workload.data}, {workload.network}, {workload.recipe}"
+    return f"{about}; {workload.epochs} epochs"
 
 
 def _first_line(function) -> str:
@@ -147,24 +134,23 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         tyro.extras.subcommand_cli_from_dict(
             {
-                "train": train_command,
                 "demo": demo,
-                "sweep": sweep_command,
+                "train": train_command,
                 "study": study_command,
                 "tables": tables_command,
                 "list": list_command,
             },
             prog="python -m experiments",
-            description="Training runs that show what AutoDrop does.",
+            description=DESCRIPTION,
             args=args,
-            config=(tyro.conf.CascadeSubcommandArgs,),
+            config=(tyro.conf.CascadeSubcommandArgs, tyro.conf.FlagCreatePairsOff),
         )
     except UserError as error:
         sys.exit(f"Error: {error}")
     except KeyboardInterrupt:
         sys.exit(
             "\nStopped. All finished epochs are kept: `train` goes on from there with"
-            " --resume, `demo`, `sweep` and `study` when called again."
+            " --resume, `demo` and `study` when called again."
         )
 
 

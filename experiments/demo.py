@@ -4,6 +4,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import tyro
+
 from experiments import figures, tables
 from experiments.data.dataset import Dataset
 from experiments.devices import ALL_DEVICES, OnDevices, set_up_devices
@@ -15,6 +17,7 @@ from experiments.workloads import WORKLOADS
 _PRESETS = ("demo_autodrop", "multistep")
 
 
+@tyro.conf.configure(tyro.conf.DisallowNone)
 def demo(
     *,
     workload: str | None = None,
@@ -25,17 +28,15 @@ def demo(
     fresh: bool = False,
     on: OnDevices = ALL_DEVICES,
 ) -> None:
-    """Trains with AutoDrop and with the multi-step schedule, then compares them.
-
-    What is finished in the folder is taken as it is, what was begun goes on. For the
-    other schedules, windowed AutoDrop among them, see `list` and `train`.
+    """Trains with AutoDrop and with multi-step, then compares them.
 
     Args:
       workload: what to train; by default Fashion-MNIST's, or the digits' where
         Fashion-MNIST cannot be had.
       epochs: passes over the training images; by default the workload's.
       seeds: the figure shows the first, the table all.
-      out: folder for the runs, the figure and the table.
+      out: folder for the runs, the figure and the table; what is finished there is
+        taken as it is, what was begun goes on.
       data_dir: folder with Fashion-MNIST's four files.
       fresh: delete the runs in the folder that this demo would take or go on with.
       on: the devices and processes to run on.

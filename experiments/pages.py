@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from experiments import windowed_tables
 from experiments.errors import UserError
 from experiments.rivals.rules import RULES
 from experiments.step_time import AGAIN, BASE
@@ -20,16 +21,20 @@ from experiments.studies.rows import (
     summary_table,
 )
 from experiments.studies.tuned import TUNING, tuned_rate, validation_errors
-from experiments.summaries import markdown_table
+from experiments.summaries import markdown_table, mean_sd
 
 ROOT = Path(__file__).parents[1]
-STUDIES = ROOT / "experiments" / "results" / "studies"
-BENCHMARK = ROOT / "experiments" / "results" / "benchmark.csv"
+RESULTS = ROOT / "experiments" / "results"
+STUDIES = RESULTS / "studies"
+BENCHMARK = RESULTS / "benchmark.csv"
 PAGES = (
     ROOT / "README.md",
     ROOT / "experiments" / "README.md",
     ROOT / "experiments" / "rivals" / "README.md",
     ROOT / "experiments" / "studies" / "README.md",
+    ROOT / "docs" / "benchmarks.md",
+    ROOT / "docs" / "choosing.md",
+    ROOT / "docs" / "evidence.md",
     ROOT / "docs" / "optax.md",
     ROOT / "docs" / "windowed.md",
 )
@@ -96,6 +101,7 @@ def needs(workload: str) -> str:
 
 # The rows of the benchmark that pages show, by what each starts with.
 COSTS = {
+    "all": ("",),
     "main": (
         "step, 10 M: sgd, link / sgd",
         "step, 100 M: sgd, link / sgd",
@@ -129,9 +135,56 @@ def costs(name: str) -> str:
             continue
         aim = f"at most {float(row['limit']):.2f}" if row["limit"] else ""
         aim += ", **missed**" * (row["met"] == "NO")
-        figures = (f"{float(row[column]):.2f}" for column in ("ratio", "a_a"))
+        figures = (
+            f"{float(row[column]):.2f}" if row[column] else ""
+            for column in ("ratio", "a_a")
+        )
         lines.append((row["what"], *figures, aim))
     return markdown_table(("what / against what", "ratio", "A/A", "aim"), lines)
+
+
+DEMO = {
+    "demo_autodrop": "AutoDrop, tuned for 60 epochs",
+    "paper_autodrop": "AutoDrop, as the paper recommends",
+    "multistep": "multi-step",
+    "constant": "constant",
+}
+WORKLOADS = windowed_tables.WORKLOADS
+
+
+def demo(name: str) -> str:
+    """The study of the demo: final errors, or the epochs of the drops."""
+    runs = windowed_tables.read(STUDIES / "demo.csv")
+    cell = {"errors": _errors, "drops": _drops}[name]
+    lines = [
+        (title, *(cell(windowed_tables.select(runs, w, key)) for w in WORKLOADS))
+        for key, title in DEMO.items()
+    ]
+    return markdown_table(("schedule", *WORKLOADS.values()), lines)
+
+
+def _errors(runs: Sequence[windowed_tables.Row]) -> str:
+    return mean_sd(float(run["final_error"]) for run in runs)
+
+
+def _drops(runs: Sequence[windowed_tables.Row]) -> str:
+    return "; ".join(run["drop_epochs"] or "none" for run in runs)
+
+
+def windowed(name: str) -> str:
+    """What came out of the study of the windowed method."""
+    runs = windowed_tables.read(RESULTS / "windowed.csv")
+    if name == "errors":
+        demo_runs = windowed_tables.read(STUDIES / "demo.csv")
+        return windowed_tables.errors_table(runs + demo_runs)
+    if name == "walks":
+        walks = windowed_tables.read(RESULTS / "random_walk.csv")
+        return windowed_tables.walks_table(walks)
+    tables = {
+        "differences": windowed_tables.differences_table,
+        "spacing": windowed_tables.spacing_table,
+    }
+    return tables[name](runs)
 
 
 TABLES: dict[str, Callable[[str], str]] = {
@@ -141,6 +194,8 @@ TABLES: dict[str, Callable[[str], str]] = {
     "needs": needs,
     "costs": costs,
     "tuning": tuning,
+    "demo": demo,
+    "windowed": windowed,
 }
 
 

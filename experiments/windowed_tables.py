@@ -28,10 +28,10 @@ def all_tables(results: Path) -> str:
     """Returns every table in Markdown.
 
     Args:
-      results: the folder with demo.csv and the tables of `experiments.windowed`.
+      results: the folder with `experiments.windowed`'s tables and studies/demo.csv.
     """
     runs = read(results / "windowed.csv")
-    errors = errors_table(runs + read(results / "demo.csv"))
+    errors = errors_table(runs + read(results / "studies" / "demo.csv"))
     return "\n\n".join(
         (
             errors,

@@ -1,29 +1,140 @@
-"""Every block of Python on every page runs; the tables are those of the results."""
+"""Every block of code on every page runs; links and tables are right."""
 
 import csv
 import re
 from pathlib import Path
 
+import matplotlib
 import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
+# All that is on the site, or leads there.
+LINKED = [
+    *PAGES,
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "experiments").glob("**/*.md")),
+    *sorted((ROOT / "notebooks").glob("*.md")),
+]
 RESULTS = ROOT / "experiments" / "results"
+CODE = re.compile(r"```(?:python|\{code-cell\} python)\n(.*?)```", re.DOTALL)
+FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+# The building of the site runs the tutorial as well.
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(
+            page,
+            id=page.stem,
+            marks=pytest.mark.slow if page.stem == "tutorial" else (),
+        )
+        for page in PAGES
+    ],
+)
 def test_the_code_runs(page, tmp_path, monkeypatch):
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
     names = {"__name__": "page"}
-    for block in blocks:
-        exec(compile(block, page.name, "exec"), names)
+    with matplotlib.rc_context():
+        for block in CODE.findall(page.read_text()):
+            exec(compile(block, page.name, "exec"), names)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_block_is_run_or_not_python():
+    for page in PAGES:
+        fences = re.findall(r"^```(.+)$", page.read_text(), re.MULTILINE)
+        assert set(fences) <= {"python", "{code-cell} python", "text", "{toctree}"}
+
+
+def anchors(page):
+    """The anchors of a page's headings, as GitHub and the site make them."""
+    found = set()
+    for line in FENCED.sub("", page.read_text()).splitlines():
+        if heading := re.match(r"#+ (.+)", line):
+            text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading[1]).lower()
+            found.add(re.sub(r"[^\w\- ]", "", text).replace(" ", "-"))
+    return found
+
+
+def links(page):
+    text = FENCED.sub("", page.read_text())
+    return [x for x in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in x]
+
+
+@pytest.mark.parametrize(
+    "page", LINKED, ids=lambda page: str(page.relative_to(ROOT).with_suffix(""))
+)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-        assert (page.parent / target).exists(), target
+    for link in links(page):
+        target, _, anchor = link.partition("#")
+        path = (page.parent / target).resolve() if target else page
+        assert path.exists(), link
+        assert path.is_relative_to(ROOT), link
+        if anchor:
+            assert anchor in anchors(path), link
+
+
+def test_every_page_is_in_the_contents():
+    listed = set((ROOT / "docs" / "index.md").read_text().split())
+    names = {page.stem for page in PAGES} | {"api"}
+    assert names - {"index"} <= listed
+    others = [
+        *(ROOT / "experiments").glob("**/*.md"),
+        *(ROOT / "notebooks").glob("*.ipynb"),
+        *(ROOT / "notebooks").glob("*.md"),
+    ]
+    for page in others:
+        assert f"../{page.relative_to(ROOT).with_suffix('').as_posix()}" in listed
+
+
+def test_everything_public_is_in_the_reference():
+    import autodrop_optax
+    from autodrop_optax import flax, plot, refinement
+    from autodrop_optax.flax import linen
+
+    reference = (ROOT / "docs" / "api.rst").read_text()
+    module, documented = "", set()
+    for line in reference.splitlines():
+        if match := re.match(r"\.\. currentmodule:: (\S+)", line):
+            module = match[1]
+        elif match := re.match(r"\.\. auto(?:function|class):: (\w+)", line):
+            documented.add((module, match[1]))
+    public = {(autodrop_optax.__name__, name) for name in autodrop_optax.__all__}
+    for module in (flax, refinement):
+        public |= {(module.__name__, name) for name in module.__all__}
+    public |= {
+        (m.__name__, name)
+        for m in (linen, plot)
+        for name, value in vars(m).items()
+        if callable(value)
+        and getattr(value, "__module__", "") == m.__name__
+        and not name.startswith("_")
+    }
+    assert documented == public
+
+
+def test_the_citation_names_the_papers_of_the_readme():
+    citation = (ROOT / "CITATION.cff").read_text()
+    readme = (ROOT / "README.md").read_text()
+    entries = re.findall(r"^@\w+\{.*?^\}", readme, re.DOTALL | re.MULTILINE)
+    assert len(entries) == 2
+    parts = re.split(r"^  - type: ", citation, flags=re.MULTILINE)[1:]
+    for entry, part in zip(entries, parts, strict=True):
+        fields = dict(re.findall(r"(\w+)\s*= \{(.*)\}", entry))
+        named = re.findall(r"family-names: (\w+)\s+given-names: (\w+)", part)
+        assert " and ".join(map(", ".join, named)) == fields["author"]
+        assert f"year: {fields['year']}" in part
+        assert f'title: "{re.sub("[{}]", "", fields["title"])}"' in part
+        if "volume" in fields:
+            assert f"volume: {fields['volume']}" in part
+            start, end = fields["pages"].split("--")
+            assert f"start: {start}\n    end: {end}" in part
+            assert fields["booktitle"] in part
+            assert fields["series"] in part
+        else:
+            assert fields["journal"] in part
 
 
 def rows_of(page):

@@ -1,5 +1,6 @@
 """The package: what it requires, and its wheel where nothing else is installed."""
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+CORE = ("algorithm",)
 TRY = """
 import importlib.metadata, jax.numpy as jnp, optax
 import autodrop_optax, autodrop_optax.flax
@@ -39,6 +41,24 @@ def test_the_wheel_builds_and_works_in_an_empty_environment(tmp_path):
     installed = run(python, "-m", "pip", "list", "--format", "freeze").lower()
     for unneeded in ("matplotlib", "scikit-learn", "tyro", "pytest", "tensorboardx"):
         assert unneeded not in installed
+
+    run(python, "-m", "pip", "install", "--quiet", f"{wheel}[test-library]")
+    # A strict type checker knows every type of the installed package.
+    search_path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
+    pyright = Path(sys.executable).parent / "pyright"
+    verify = (pyright, "--verifytypes", "autodrop_optax", "--ignoreexternal")
+    report = run(*verify, cwd=tmp_path, env={**os.environ, "PATH": search_path})
+    assert "Type completeness score: 100%" in report
+
+    # The sdist's own tests on the installed wheel; its package is put out of the way.
+    (sdist,) = tmp_path.glob("*.tar.gz")
+    run(sys.executable, "-m", "twine", "check", "--strict", wheel, sdist)
+    run(sys.executable, "-m", "tarfile", "-e", sdist, tmp_path)
+    (source,) = tmp_path.glob("autodrop_optax-*/")
+    (source / "autodrop_optax").rename(tmp_path / "not_imported")
+    core = [source / "tests" / "library" / f"test_{name}.py" for name in CORE]
+    tested = run(python, "-m", "pytest", "-q", "-m", "not slow", *core, cwd=source)
+    assert " passed" in tested
 
 
 def test_the_oldest_versions_required_are_those_tested():

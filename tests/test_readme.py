@@ -25,7 +25,7 @@ def test_the_example_runs_and_drops(capsys):
 @pytest.mark.parametrize("text", [README, EXPERIMENTS_README], ids=["first", "second"])
 def test_the_errors_are_those_of_the_runs(text):
     errors = defaultdict(list)
-    with (ROOT / "experiments" / "results" / "demo.csv").open() as file:
+    with (ROOT / "experiments" / "results" / "studies" / "demo.csv").open() as file:
         for row in csv.DictReader(file):
             errors[row["workload"], row["schedule"]].append(float(row["final_error"]))
     assert len(errors) == 8

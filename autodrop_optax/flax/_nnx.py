@@ -15,8 +15,7 @@ from autodrop_optax.flax._average import mean_over_batches
 as_pure = getattr(nnx, "as_pure", None) or nnx.pure
 
 
-@nnx.jit
-def end_epoch(model: nnx.Module, optimizer: nnx.Optimizer) -> None:
+def end_epoch(model: nnx.Module, optimizer: "nnx.Optimizer[Any]") -> None:
     """Ends an epoch as :func:`autodrop_optax.end_epoch` does, in place.
 
     Args:
@@ -28,6 +27,11 @@ def end_epoch(model: nnx.Module, optimizer: nnx.Optimizer) -> None:
     Raises:
       ValueError: as :func:`autodrop_optax.end_epoch`.
     """
+    _end_epoch_jit(model, optimizer)
+
+
+@nnx.jit
+def _end_epoch_jit(model, optimizer):
     params = as_pure(nnx.state(model, optimizer.wrt))
     opt_state = as_pure(optimizer.opt_state)
     params, opt_state = _end_epoch.end_epoch(params, opt_state)
@@ -35,7 +39,7 @@ def end_epoch(model: nnx.Module, optimizer: nnx.Optimizer) -> None:
     nnx.update(optimizer.opt_state, nnx.state(opt_state))
 
 
-def autodrop_metrics(optimizer: nnx.Optimizer) -> dict[str, jax.Array]:
+def autodrop_metrics(optimizer: "nnx.Optimizer[Any]") -> dict[str, jax.Array]:
     """Returns :func:`autodrop_optax.autodrop_metrics` of an optimizer's state."""
     return _metrics.autodrop_metrics(as_pure(optimizer.opt_state))
 

@@ -11,12 +11,14 @@ from experiments.queue import run_queue
 from experiments.records import is_finished, read_metrics
 from experiments.studies import STUDIES
 from experiments.studies.study import Runs, plan
+from experiments.workloads import WORKLOADS
 
 RESULTS = Path("experiments/results/studies")
 
 
+@tyro.conf.configure(tyro.conf.DisallowNone)
 def study_command(
-    name: Annotated[str, tyro.conf.Positional],
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDY")],
     *,
     workloads: tuple[str, ...] | None = None,
     seeds: tuple[int, ...] | None = None,
@@ -28,19 +30,17 @@ def study_command(
     list_only: bool = False,
     report_only: bool = False,
 ) -> None:
-    """Makes the runs of a study that are not there yet, then its tables and figures.
-
-    What is finished is taken as it is, what was begun goes on. Studies share their
-    runs.
+    """Makes the runs of a study, then its tables and figures.
 
     Args:
-      name: `list` shows the studies.
+      name: of a study, as `list` shows them.
       workloads: by default the study's.
       seeds: by default the study's.
       epochs: passes over the training examples; by default each workload's.
       workers: runs at a time, each with a core of its own; by default one a core, and 1
         where JAX computes on something else.
-      out: folder for the runs.
+      out: folder for the runs of all studies; what is finished there is taken as it is,
+        what was begun goes on.
       results: folder for tables and figures, and of the tuned rates.
       data_dir: folder with the data sets' files.
       list_only: show the runs and which are finished, and do nothing.
@@ -48,9 +48,12 @@ def study_command(
     """
     study = choose(STUDIES, "study", name)
     seeds = study.seeds if seeds is None else seeds
+    workloads = workloads or study.workloads
+    for workload in workloads:
+        choose(WORKLOADS, "workload", workload)
     jobs = [
         job
-        for workload in workloads or study.workloads
+        for workload in workloads
         for job in plan(study.arms(workload), workload, seeds, out, results, epochs)
     ]
     first = list(dict.fromkeys(job.first for job in jobs if job.first is not None))

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from experiments.history import drop_epochs
 from experiments.presets import PRESETS
 from experiments.records import read_metrics
 from experiments.schedules import SCHEDULES
+from experiments.studies import STUDIES
 from experiments.training import set_up
 from experiments.workloads import WORKLOADS
 
@@ -38,15 +40,46 @@ def call(*parts: str) -> None:
     main([*" ".join(parts).split(), *ONE_DEVICE])
 
 
-def test_list_shows_everything(capsys):
+def test_list_gives_everything_one_line(capsys):
     main(["list"])
-    output = capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    entries = [line.split(maxsplit=1) for line in lines if line.startswith("  ")]
+    names = [name for name, _ in entries]
+    assert names == [*WORKLOADS, *SCHEDULES, *STUDIES, *PRESETS]
+    assert all(len(about) > 10 for _, about in entries)
+    titles = [line for line in lines if line and not line.startswith("  ")]
+    assert [title.split()[0] for title in titles] == [
+        *("Workloads", "Schedules", "Studies", "Presets")
+    ]
+
+
+def test_list_shows_the_lab_notes(capsys):
+    main(["list", "--notes"])
+    output = " ".join(capsys.readouterr().out.split())
     for name, preset in PRESETS.items():
-        assert name in output
-        for note in (preset.what, preset.why, preset.expected, preset.time):
-            assert note.split()[0] in output
-    for name in [*WORKLOADS, *SCHEDULES]:
-        assert name in output
+        for note in (name, preset.what, preset.why, preset.expected, preset.time):
+            assert note in output
+
+
+def test_list_into_a_pipe_that_nobody_reads_is_no_error(monkeypatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as out:  # noqa: PTH123
+        monkeypatch.setattr(sys, "stdout", out)
+        main(["list"])
+
+
+def test_each_command_is_one_line_of_the_help(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    output = capsys.readouterr().out
+    shown = output.split("(required)")[1].splitlines()
+    lines = [line.strip(" │|╰─╯+-") for line in shown]
+    entries = [re.match(r"• (\w+) +\S.*\.$", line) for line in lines if line]
+    assert all(entries), lines
+    names = ["demo", "train", "study", "tables", "list"]
+    assert [entry[1] for entry in entries] == names
+    assert "\x1b" not in output
 
 
 @pytest.mark.parametrize(
@@ -57,7 +90,8 @@ def test_list_shows_everything(capsys):
             ["train", "constant", "--workload", "digits_mlp", "--schedule", "cos"],
             SCHEDULES,
         ),
-        (["sweep", "--presets", "best", "--workloads", "digits_mlp"], PRESETS),
+        (["study", "table9"], STUDIES),
+        (["study", "demo", "--workloads", "mnist"], WORKLOADS),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_known_ones(args, table, tmp_path):
@@ -119,9 +153,17 @@ def demo(tmp_path, capsys):
     def run(*args):
         folder = ("--out", str(tmp_path))
         main(["demo", "--workload", "digits_mlp", *folder, *ONE_DEVICE, *args])
-        return capsys.readouterr().out
+        captured = capsys.readouterr()
+        assert captured.err == ""
+        return captured.out
 
     return run
+
+
+def assert_plain(text):
+    """No bar, no colour: nothing but lines."""
+    assert text
+    assert not re.search(r"[\x00-\x09\x0b-\x1f]|it/s|epoch/s", text), text
 
 
 def test_demo_from_end_to_end(demo, tmp_path):
@@ -149,6 +191,7 @@ def test_demo_from_end_to_end(demo, tmp_path):
     )
     assert lines[3]["drop_epochs"] == "1 2"
     assert "mean" in output or "±" in output
+    assert_plain(output)
 
 
 @pytest.mark.slow
@@ -195,17 +238,53 @@ def test_demo_settings_drop_twice_on_the_digits(tmp_path):
     assert rows[-1]["learning_rate"] < 0.05
 
 
-def test_sweep_writes_a_table(tmp_path, capsys):
-    table = tmp_path / "table.csv"
-    call(
-        "sweep --presets constant --workloads digits_mlp --seeds 3 4 --epochs 1",
-        f"--out {tmp_path / 'runs'} --csv {table}",
-    )
-    with table.open() as file:
-        lines = list(csv.DictReader(file))
-    errors = [float(line["final_error"]) for line in lines]
-    mean, sd = np.mean(errors), np.std(errors, ddof=1)
-    assert f"{mean:.2f} ± {sd:.2f} %" in capsys.readouterr().out
+@pytest.mark.slow
+@pytest.mark.usefixtures("ctrl_c_counts")
+def test_a_study_stopped_by_ctrl_c_goes_on(tmp_path):
+    epochs = 60
+    command = [sys.executable, "-m", "experiments", "study", "figure6", "--workers=2"]
+    command += ["--workloads", "digits_mlp", "--seeds", "0", "--epochs", str(epochs)]
+    command += ["--out", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
+
+    def begun():
+        return [len(read_metrics(f)) for f in (tmp_path / "runs").glob("digits*")]
+
+    def start():
+        # A group of its own: a terminal's Ctrl-C reaches the workers as well.
+        return subprocess.Popen(
+            command,
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    with start() as process:
+        try:
+            deadline = time.monotonic() + 240
+            while sum(count > 2 for count in begun()) < 2:
+                assert process.poll() is None, process.communicate()
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            os.killpg(process.pid, signal.SIGINT)
+            output, errors = process.communicate(timeout=120)
+        finally:
+            process.kill()
+    assert process.returncode == 1
+    assert errors.strip().startswith("Stopped. All finished epochs are kept")
+    assert errors.strip().count("\n") == 0
+    assert output == ""
+    assert max(begun()) < epochs
+
+    with start() as process:
+        output, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors
+    assert_plain(output + errors)  # on a busy machine Orbax says how long it waited
+    # A line for each run that ends, though no terminal shows a bar.
+    assert re.findall(r"^(\d)/3 digits_mlp-", output, re.MULTILINE) == ["1", "2", "3"]
+    assert "3 of 3 runs are finished" in output
+    assert begun() == [epochs] * 3
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from experiments.studies.rows import (
     summary_table,
     write_rows,
 )
-from experiments.studies.study import arm, plan
+from experiments.studies.study import Runs, arm, plan
 from experiments.studies.tuned import tuned_rate
 from experiments.workloads import WORKLOADS
 
@@ -166,9 +167,26 @@ def test_a_study_from_the_command_line(tmp_path, capsys):
     assert "1 of 9 runs are finished" in capsys.readouterr().out
 
 
-def test_an_unknown_study_is_an_error():
-    with pytest.raises(SystemExit, match="unknown study 'table9': choose from tuning"):
-        main(["study", "table9"])
+def test_the_table_of_the_demo_names_presets(tmp_path, capsys):
+    study = STUDIES["demo"]
+    (ours, *_) = study.arms("digits_mlp")
+    assert ours.config.learning_rate == WORKLOADS["digits_mlp"].learning_rate
+    runs = []
+    for seed, errors in enumerate([(5.0, 3.0, 4.0), (6.0, 2.0, 2.0)]):
+        done = finished(ours.label, seed, errors)
+        for row, rate, drops in zip(
+            done.rows, (0.1, 0.1, 0.02), (0.0, 1.0, 1.0), strict=True
+        ):
+            row.update(learning_rate=rate, num_drops=drops)
+        runs.append(done)
+    study.report(Runs("demo", runs, 2), tmp_path)
+    assert (tmp_path / "demo.csv").read_text().splitlines() == [
+        "workload,schedule,seed,final_error,best_error,drop_epochs,seconds_per_epoch",
+        "digits_mlp,demo_autodrop,0,4.0000,3.0000,2,0.500",
+        "digits_mlp,demo_autodrop,1,2.0000,2.0000,2,0.500",
+    ]
+    printed = capsys.readouterr().out
+    assert re.search(r"demo_autodrop +2 +3.00 ± 1.41 % +2 \| 2", printed)
 
 
 def test_the_papers_workloads_are_there():

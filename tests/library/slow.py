@@ -10,13 +10,17 @@ def slow_but(cases: Mapping[str, Any] | Iterable[str], *fast: str) -> list:
     """Returns cases as `pytest.mark.parametrize` takes them, all slow but some.
 
     Args:
-      cases: values by name, or names that are the values.
+      cases: values by name, or names that are the values; a tuple is several values.
       fast: names of those that are not slow.
     """
     if not isinstance(cases, Mapping):
         cases = {name: name for name in cases}
     assert set(fast) <= set(cases)
     return [
-        pytest.param(value, id=name, marks=() if name in fast else pytest.mark.slow)
+        pytest.param(
+            *(value if isinstance(value, tuple) else (value,)),
+            id=name,
+            marks=() if name in fast else pytest.mark.slow,
+        )
         for name, value in cases.items()
     ]

@@ -199,7 +199,7 @@ def test_updates_have_the_dtype_of_the_parameters(make, dtype):
 
 
 @constructors
-@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("dtype", slow_but(["bfloat16", "float32"], "bfloat16"))
 def test_the_first_micro_step_of_multi_steps_is_zero(make, dtype):
     optimizer = optax.MultiSteps(make(), every_k_schedule=4)
     params = jnp.array([1.0, 2.0], dtype)
@@ -209,7 +209,10 @@ def test_the_first_micro_step_of_multi_steps_is_zero(make, dtype):
 
 
 @constructors
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize(
+    "dtype",
+    slow_but(["float16", "bfloat16", "float32", "float64"], "bfloat16", "float64"),
+)
 def test_shapes_and_dtypes_are_stable_through_a_cond(make, dtype):
     with jax.enable_x64(dtype == "float64"):
         optimizer = make()

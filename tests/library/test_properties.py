@@ -22,7 +22,7 @@ EAGER = {"threshold": 200.0, "max_threshold": 200.0}
 DTYPES = ("float32", "float16", "bfloat16")
 INT_MAX = 2**31 - 1
 
-FEW, MANY = 15, 500
+FEW, MANY = 8, 500
 
 
 def property_of(*strategies):

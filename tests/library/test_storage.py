@@ -36,8 +36,6 @@ def counting(**keywords):
 
 WAYS = {"link": link, "wrapper": wrapper, "counting": counting}
 ways = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
-# Where a case takes seconds to compile.
-some_ways = pytest.mark.parametrize("way", slow_but(WAYS, "link", "wrapper"))
 
 
 def make_params(dtype=jnp.float32):
@@ -88,9 +86,15 @@ def kinds(state):
 # --- Memory --------------------------------------------------------------------------
 
 
-@some_ways
+MODES = {
+    f"{mode}-{name}": (way, mode)
+    for name, way in WAYS.items()
+    for mode in ("jit", "eager", "donated")
+}
+
+
 @pytest.mark.parametrize(
-    "mode", ["jit", "eager", pytest.param("donated", marks=pytest.mark.slow)]
+    ("way", "mode"), slow_but(MODES, "jit-link", "jit-wrapper", "eager-link")
 )
 def test_in_the_hosts_memory_nothing_changes_but_the_place(way, mode):
     keywords = {"jit": mode != "eager", "donate": mode == "donated"}
@@ -155,9 +159,23 @@ def test_vmap_with_the_hosts_memory():
 # --- Dtypes --------------------------------------------------------------------------
 
 
-@some_ways
-@pytest.mark.parametrize("state_dtype", ["bfloat16", "float16", "float32", "float64"])
-@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+DTYPES = {
+    f"{state_dtype}-of-{dtype}-{name}": (way, state_dtype, dtype)
+    for name, way in WAYS.items()
+    for state_dtype in ("bfloat16", "float16", "float32", "float64")
+    for dtype in ("bfloat16", "float32")
+}
+
+
+@pytest.mark.parametrize(
+    ("way", "state_dtype", "dtype"),
+    slow_but(
+        DTYPES,
+        *("bfloat16-of-float32-link", "float16-of-float32-link"),
+        *("float32-of-bfloat16-link", "float64-of-float32-link"),
+        *("bfloat16-of-float32-wrapper", "float32-of-bfloat16-wrapper"),
+    ),
+)
 def test_the_dtypes_are_those_asked_for(way, state_dtype, dtype):
     with jax.enable_x64(state_dtype == "float64"):
         params, state = train(way, make_params(dtype), state_dtype=state_dtype)
