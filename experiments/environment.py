@@ -37,14 +37,22 @@ def environment(packages: Iterable[str] = PACKAGES) -> dict[str, Any]:
     }
 
 
-def write_provenance(path: Path, module: str = "experiments") -> None:
+def write_provenance(
+    path: Path, module: str = "experiments", parts: Iterable[str] = ()
+) -> None:
     """Writes beside a table, as .json, what command made it and where.
 
     Args:
       path: of the table.
       module: what was run, with the arguments of this process.
+      parts: of a table that several commands make: the parts that this one made, each
+        with a record of its own beside those that are there.
     """
     arguments = [shlex.quote(argument) for argument in sys.argv[1:]]
     command = " ".join(["python -m", module, *arguments])
     record = {"command": command, **environment()}
-    path.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")
+    file = path.with_suffix(".json")
+    if parts:
+        there = json.loads(file.read_text()) if file.exists() else {}
+        record = there | dict.fromkeys(parts, record)
+    file.write_text(json.dumps(record, indent=2) + "\n")

@@ -102,7 +102,8 @@ def make_epoch(
         batches = order[: steps_per_epoch * batch_size].reshape(-1, batch_size)
         keys = None
         if workload.augment is not None:
-            keys = jax.random.split(jax.random.fold_in(epoch_key, 0), steps_per_epoch)
+            # 0 and 1 would be the keys that the permutation makes for itself.
+            keys = jax.random.split(jax.random.fold_in(epoch_key, 2), steps_per_epoch)
         state, losses = jax.lax.scan(step, state, (batches, keys))
 
         params, opt_state = schedule.end_epoch(state.params, state.opt_state)

@@ -132,7 +132,8 @@ PRESETS: dict[str, Preset] = {
         what="Six triangles from a quarter of the rate, each half as high as the last.",
         why=(
             "The policy triangular2, with what its author advises: the lower rate a"
-            " quarter to a third of the upper, half a cycle two to ten epochs."
+            " quarter to a third of the upper, half a cycle of two to ten epochs: five,"
+            " where there are 60."
         ),
     ),
     "one_cycle": Preset(
@@ -177,7 +178,10 @@ PRESETS: dict[str, Preset] = {
     "hypergradient": Preset(
         config=RunConfig(schedule="hypergradient"),
         what="The rate changed in each step by 0.001 times its own gradient.",
-        why="Its authors' additive rule and their default, from the recipe's rate.",
+        why=(
+            "Its authors' additive rule from the recipe's rate, with the factor of"
+            " their experiments: 1e-3, and 1e-7 where the optimizer is AdamW."
+        ),
     ),
     "schedule_free_sgd": Preset(
         config=RunConfig(schedule="schedule_free_sgd"),

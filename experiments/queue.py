@@ -1,9 +1,9 @@
 """Many runs, one after the other or each in a process with a core of its own.
 
-A perceptron's matrices are too small for several cores: an epoch with two of them takes
-0.8 of the time with one, so that two runs with one each do 1.6 times as much as one
-after the other. So does a run of several seeds in one `vmap`, by a few percent more,
-but none of those could be killed, resumed and looked at by itself.
+A perceptron's matrices are too small for several cores. Measured once, on two: an epoch
+with both takes 0.8 of the time with one, so that two runs with one each do 1.6 times as
+much as one after the other. So did a run of several seeds in one `vmap`, by a few
+percent more, but none of those could be killed, resumed and looked at by itself.
 """
 
 import contextlib
@@ -21,6 +21,7 @@ import jax
 from tqdm import tqdm
 
 from experiments.data.dataset import Dataset
+from experiments.devices import ONE_DEVICE, Devices
 from experiments.errors import UserError, choose
 from experiments.jobs import FinishedJob, Job
 from experiments.records import Row, is_finished, read_metrics
@@ -31,7 +32,11 @@ POLL = 0.5  # seconds
 
 
 def run_queue(
-    jobs: Iterable[Job], *, workers: int | None = None, data_dir: Path | None = None
+    jobs: Iterable[Job],
+    *,
+    workers: int | None = None,
+    data_dir: Path | None = None,
+    devices: Devices = ONE_DEVICE,
 ) -> list[FinishedJob]:
     """Runs what is not finished, going on with what was begun.
 
@@ -44,19 +49,28 @@ def run_queue(
       workers: processes, each with a core of its own; by default one a core where JAX
         computes on the CPU, and else 1, which is this process.
       data_dir: folder with the data sets' files.
+      devices: what each run is trained on. Several of them are for runs in this
+        process.
 
     Returns:
       The jobs with the rows of their runs, in the order given.
 
     Raises:
-      UserError: a job's folder holds another run, or one of its options is wrong.
+      UserError: a job's folder holds another run, or one of its options is wrong;
+        several processes are to share several devices.
     """
     jobs = list({job.folder: job for job in jobs}.values())
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if workers is None:
-        workers = max(1, len(cores)) if jax.default_backend() == "cpu" else 1
+        own_cores = jax.default_backend() == "cpu" and devices.count == 1
+        workers = max(1, len(cores)) if own_cores else 1
     if workers < 1:
         raise UserError(f"workers must be at least 1, got {workers}.")
+    if workers > 1 and devices.count > 1:
+        raise UserError(
+            f"{workers} workers cannot share {devices}: use --workers 1, or --devices"
+            " 1 for runs beside each other."
+        )
     left = [job for job in jobs if not is_finished(job.folder, job.config)]
     done_before = {job.folder: len(read_metrics(job.folder)) for job in left}
     with tqdm(
@@ -67,16 +81,16 @@ def run_queue(
         disable=None,
         dynamic_ncols=True,
     ) as bar:
-        progress = Progress(bar, len(left))
+        progress = QueueProgress(bar, len(left))
         if workers == 1 or len(left) <= 1:
             for job in left:
-                progress.add(run_job(job, data_dir, progress.add_epoch))
+                progress.add(run_job(job, data_dir, progress.add_epoch, devices))
         elif left:
             run_in_processes(left, min(workers, len(left)), cores, data_dir, progress)
     return [FinishedJob(job, read_metrics(job.folder)) for job in jobs]
 
 
-class Progress:
+class QueueProgress:
     """Shows a run that has ended."""
 
     def __init__(self, bar: tqdm, runs: int):
@@ -103,10 +117,21 @@ class Progress:
             self.bar.set_postfix_str(text, refresh=False)
 
 
-def run_job(job: Job, data_dir: Path | None, on_epoch: Callable[[Row], None]) -> Job:
+def run_job(
+    job: Job,
+    data_dir: Path | None,
+    on_epoch: Callable[[Row], None],
+    devices: Devices = ONE_DEVICE,
+) -> Job:
     """Trains, or goes on training."""
-    dataset = load(job.config.workload, data_dir)
-    train(job.config, job.folder, dataset, resume=True, on_epoch=on_epoch)
+    train(
+        job.config,
+        job.folder,
+        load(job.config.workload, data_dir),
+        resume=True,
+        on_epoch=on_epoch,
+        devices=devices,
+    )
     return job
 
 
@@ -131,7 +156,7 @@ def run_in_processes(
     workers: int,
     cores: Sequence[int],
     data_dir: Path | None,
-    progress: Progress,
+    progress: QueueProgress,
 ) -> None:
     """Hands the jobs to processes, and waits for them."""
     # Not forked: JAX's threads do not survive that.
@@ -156,7 +181,7 @@ def run_in_processes(
             raise
 
 
-def wait_for(futures: set[Future], shared: Shared, progress: Progress) -> None:
+def wait_for(futures: set[Future], shared: Shared, progress: QueueProgress) -> None:
     """Shows epochs and runs as they are done; raises the first error."""
     seen = 0
     while futures:

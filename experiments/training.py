@@ -74,7 +74,8 @@ def train(
 
     Returns:
       One row per epoch, those before a resumption too. ``epoch`` counts from 1;
-      ``learning_rate`` is that of its first step; ``train_loss`` is the mean over its
+      ``learning_rate`` is that of its first step, of schedules that train or find their
+      rate that of the step before; ``train_loss`` is the mean over its
       steps; ``test_loss`` and ``test_error``, in percent, are of the parameters after
       it, and ``validation_loss`` and ``validation_error`` too where examples are held
       out; ``seconds`` is the time since the row before, checkpoint included; the others

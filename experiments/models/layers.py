@@ -1,4 +1,7 @@
-"""The layers of the residual networks, as their authors' PyTorch programs set them."""
+"""The layers of the residual networks, as their authors' PyTorch programs set them.
+
+But for the last layer, which is initialised as Flax does it.
+"""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar

@@ -10,6 +10,11 @@ from experiments.rivals._checks import check_choice, check_number
 from experiments.rivals._trees import dot, require_params, scaled, squared_norm, zeros
 
 
+def authors_rate(optimizer: str) -> float:
+    """The rate of the rate in the authors' experiments: 1e-3, with Adam 1e-7."""
+    return 1e-7 if optimizer == "adamw" else 1e-3
+
+
 class HypergradientState(NamedTuple):
     """State of :func:`hypergradient`."""
 

@@ -5,8 +5,10 @@ from typing import Annotated
 
 import tyro
 
+from experiments.devices import ALL_DEVICES, OnDevices, set_up_devices
 from experiments.errors import choose
 from experiments.jobs import FinishedJob
+from experiments.processes import is_primary
 from experiments.queue import run_queue
 from experiments.records import is_finished, read_metrics
 from experiments.studies import STUDIES
@@ -29,6 +31,7 @@ def study_command(
     data_dir: Path | None = None,
     list_only: bool = False,
     report_only: bool = False,
+    on: OnDevices = ALL_DEVICES,
 ) -> None:
     """Makes the runs of a study, then its tables and figures.
 
@@ -45,16 +48,23 @@ def study_command(
       data_dir: folder with the data sets' files.
       list_only: show the runs and which are finished, and do nothing.
       report_only: make tables and figures from the runs that are finished.
+      on: the devices and processes of a run; several of them make one run at a time.
     """
     study = choose(STUDIES, "study", name)
-    seeds = study.seeds if seeds is None else seeds
     workloads = workloads or study.workloads
     for workload in workloads:
         choose(WORKLOADS, "workload", workload)
     jobs = [
         job
         for workload in workloads
-        for job in plan(study.arms(workload), workload, seeds, out, results, epochs)
+        for job in plan(
+            study.arms(workload),
+            workload,
+            study.seeds_of(workload) if seeds is None else seeds,
+            out,
+            results,
+            epochs,
+        )
     ]
     first = list(dict.fromkeys(job.first for job in jobs if job.first is not None))
     if list_only:
@@ -63,8 +73,11 @@ def study_command(
             print(f"{done:4d}/{job.config.epochs} epochs  {job.folder}")
         return
     if not report_only:
+        devices = set_up_devices(on)
         for part in filter(None, (first, jobs)):
-            run_queue(part, workers=workers, data_dir=data_dir)
+            run_queue(part, workers=workers, data_dir=data_dir, devices=devices)
+        if not is_primary():
+            return
     finished = [
         FinishedJob(job, read_metrics(job.folder))
         for job in jobs

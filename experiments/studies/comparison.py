@@ -1,5 +1,6 @@
 """AutoDrop beside what a person would take instead, and beside what each must know."""
 
+import functools
 from pathlib import Path
 
 from experiments.schedules.rivals import RIVALS
@@ -44,6 +45,7 @@ def comparison_arms(workload: str) -> list[Arm]:
         "linear_decay",
         "cosine",
         "plateau",
+        "multistep_held_out",
         "hypergradient",
         *free,
     )
@@ -53,11 +55,6 @@ def comparison_arms(workload: str) -> list[Arm]:
         *(arm("constant", name, schedule=name) for name in RIVALS),
         refined_arm("linear_decay"),
     ]
-
-
-def report_refinement(runs: Runs, results: Path) -> None:
-    """The tables."""
-    write_evidence(runs, results, "{workload}_refinement")
 
 
 def report_comparison(runs: Runs, results: Path) -> None:
@@ -72,7 +69,7 @@ COMPARISON = {
         workloads=(FIRST, TEXT),
         seeds=(0, 1, 2, 3, 4),
         arms=refinement_arms,
-        report=report_refinement,
+        report=functools.partial(write_evidence, name="{workload}_refinement"),
     ),
     "comparison": Study(
         what="How good is a schedule for what you have to know in advance?",

@@ -32,8 +32,11 @@ def write_needs(runs: Runs, results: Path, name: str = "{workload}") -> None:
         if not table.exists():
             continue
         schedules = {d.job.preset: d.job.config.schedule for d in runs.of(workload)}
+        rows = read_rows(table)
+        if not set(by_schedule(rows)) <= set(schedules):
+            continue  # a table that other runs have made
         path = table.with_name(f"{table.stem}_needs.png")
-        figures.save(draw(read_rows(table), schedules, workload), path)
+        figures.save(draw(rows, schedules, workload), path)
         print(f"figure: {path}")
 
 

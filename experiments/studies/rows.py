@@ -105,7 +105,6 @@ def summary_table(rows: Sequence[EvidenceRow]) -> str:
         "final test error in %",
         "area",
         "epochs to multi-step's error",
-        "minimum over epochs in %",
         "seconds",
     )
     lines = []
@@ -117,7 +116,6 @@ def summary_table(rows: Sequence[EvidenceRow]) -> str:
                 mean_sd(row.final_error for row in group),
                 mean_sd((row.area for row in group), 0),
                 f"{statistics.median(row.epochs_to_multistep for row in group):g}",
-                mean_sd(row.best_error for row in group),
                 f"{statistics.median(row.seconds for row in group):.0f}",
             )
         )

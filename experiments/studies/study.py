@@ -1,8 +1,8 @@
 """A study: a set of runs that answers a question, and what is drawn from them."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +33,7 @@ class Study:
       what: the question, in one line.
       workloads: where it is asked by default.
       seeds: by default.
+      other_seeds: by default, of the workloads that do not have these.
       arms: the arms on a workload.
       report: writes and prints what the finished runs of one or several workloads
         show. It gets them in the order of the plan, and a folder.
@@ -43,6 +44,11 @@ class Study:
     seeds: tuple[int, ...]
     arms: Callable[[str], Sequence[Arm]]
     report: Callable[["Runs", Path], None]
+    other_seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def seeds_of(self, workload: str) -> tuple[int, ...]:
+        """The seeds of a workload."""
+        return self.other_seeds.get(workload, self.seeds)
 
 
 class Runs(NamedTuple):

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 from experiments.environment import write_provenance
+from experiments.studies.evidence import FIRST, LONGER
 from experiments.studies.study import Arm, Runs, Study, arm
 from experiments.studies.tuned import TUNING, tuned_rate, validation_errors
 from experiments.workloads import WORKLOADS
@@ -35,26 +36,36 @@ def grid(workload: str) -> list[float]:
 
 def report(runs: Runs, results: Path) -> None:
     """Writes the validation errors of all workloads; test errors are not looked at."""
-    kept = []
     path = results / TUNING
+    there = []
     if path.exists():
         with path.open(newline="") as file:
-            kept = [r for r in csv.reader(file) if r and r[0] not in runs.workloads][1:]
-    lines = [
-        (
+            there = list(csv.reader(file))[1:]
+    found = [
+        [
             done.job.config.workload,
             f"{done.job.config.learning_rate:g}",
-            done.job.config.seed,
+            str(done.job.config.seed),
             f"{done.rows[-1]['validation_error']:.4f}",
-        )
+        ]
         for done in runs.finished
     ]
+    kept = [line for line in there if line[0] not in runs.workloads]
+    # The rates of all other studies come from here: a part does not replace the whole.
+    again = {tuple(line[:3]) for line in there} - {tuple(line[:3]) for line in kept}
+    lost = again - {tuple(line[:3]) for line in found}
+    if lost:
+        print(
+            f"{path} stays as it is: {len(lost)} of its runs are not among these."
+            " Choose another folder with --results, or delete it."
+        )
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("workload", "learning_rate", "seed", "validation_error"))
-        writer.writerows([*kept, *lines])
-    write_provenance(path)
+        writer.writerows([*kept, *found])
+    write_provenance(path, parts=runs.workloads)
     for workload in runs.workloads:
         print(f"{workload}: final validation error in %, mean over seeds")
         for rate, error in validation_errors(workload, results).items():
@@ -68,7 +79,7 @@ def report(runs: Runs, results: Path) -> None:
 
 TUNING_STUDY = Study(
     what="Which rate suits the multi-step schedule, on examples held out?",
-    workloads=("fashion_mnist_mlp", "digits_mlp"),
+    workloads=(FIRST, "digits_mlp", *LONGER),
     seeds=(100, 101),
     arms=arms,
     report=report,

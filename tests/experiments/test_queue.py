@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments import queue
 from experiments.config import RunConfig
+from experiments.devices import choose_devices
 from experiments.errors import UserError
 from experiments.jobs import Job, plan
 from experiments.queue import run_queue
@@ -107,6 +109,21 @@ def test_no_workers_is_an_error(in_turn):
         run_queue([in_turn[0].job], workers=0)
 
 
+def test_a_run_in_this_process_takes_all_devices(tmp_path, monkeypatch):
+    seen = []
+
+    def train(*args, devices, **options):
+        seen.append(devices)
+
+    monkeypatch.setattr(queue, "train", train)
+    monkeypatch.setattr(queue, "read_metrics", lambda folder: [])
+    devices = choose_devices(2)
+    run_queue(jobs_in(tmp_path)[:2], devices=devices)
+    assert seen == [devices, devices]
+    with pytest.raises(UserError, match="2 workers cannot share 2 devices"):
+        run_queue(jobs_in(tmp_path), workers=2, devices=devices)
+
+
 def test_the_commit_is_recorded(in_turn):
     command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
     done = subprocess.run(
@@ -144,7 +161,7 @@ def run(script: Path, out: Path, epochs: int, workers: int) -> str:
 def test_a_stopped_queue_goes_on(tmp_path, sign):
     script = tmp_path / "queue_of_runs.py"
     script.write_text(COMMAND)
-    out, epochs = tmp_path / "runs", 400
+    out, epochs = tmp_path / "runs", 40
     command = [sys.executable, str(script), str(out), str(epochs), "2"]
     with subprocess.Popen(
         command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -164,10 +181,15 @@ def test_a_stopped_queue_goes_on(tmp_path, sign):
     assert all(2 < count < epochs for count in counts)
 
     jobs = plan(("constant",), "digits_mlp", epochs, (0, 1, 2), out)
-    config = jobs[0].config
-    rows = read_metrics(jobs[0].folder)
-    assert not is_finished(jobs[0].folder, config)
-    assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
+    assert not any(is_finished(job.folder, job.config) for job in jobs)
+
+    # It goes on, and nothing tells its runs from those of a queue that was not stopped.
+    run(script, out, epochs, workers=2)
+    run(script, tmp_path / "whole", epochs, workers=2)
+    for job in jobs:
+        assert is_finished(job.folder, job.config)
+        whole = read_metrics(tmp_path / "whole" / job.folder.name)
+        np.testing.assert_equal(numbers(read_metrics(job.folder)), numbers(whole))
 
 
 def wait_until_still(folder: Path) -> None:

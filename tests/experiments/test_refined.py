@@ -114,7 +114,18 @@ def test_a_first_run_has_a_seed_of_its_own(tmp_path):
 def test_a_study_makes_the_first_runs_first(tmp_path, capsys):
     arguments = ["--workloads", "digits_mlp", "--seeds", "0", "--epochs", "1"]
     folders = ["--out", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
-    main(["study", "refinement", *arguments, *folders, "--workers", "1"])
+    main(
+        [
+            "study",
+            "refinement",
+            *arguments,
+            *folders,
+            "--workers",
+            "1",
+            "--devices",
+            "1",
+        ]
+    )
     out = capsys.readouterr().out
     assert "6 of 6 runs are finished" in out
     folder = tmp_path / "runs" / "digits_mlp-refined_scaled_autodrop-seed0"

@@ -4,6 +4,7 @@ import functools
 import math
 import shutil
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from flax import nnx
 from experiments.config import RunConfig
 from experiments.data.dataset import Dataset
 from experiments.data.text import text_dataset
+from experiments.devices import ONE_DEVICE, choose_devices
 from experiments.evaluation import evaluate
 from experiments.models import Transformer
-from experiments.training import train
+from experiments.training import set_up, train
 from experiments.workloads import WORKLOADS
 
 
@@ -90,3 +92,21 @@ def test_training_learns_and_resumes(request, tmp_path, workload, data, error):
     again = train(config, tmp_path / "run", dataset, resume=True)
     for key in ("train_loss", "test_loss", "test_error"):
         assert again[-1][key] == rows[-1][key]
+
+
+@pytest.mark.slow
+def test_the_resnets_first_steps_on_several_devices_are_those_on_one():
+    # Three, of the real size. Later ones are as sensitive to rounding on one device.
+    rng = np.random.default_rng(0)
+    inputs = jnp.asarray(rng.normal(size=(196, 14, 14, 1)), jnp.float32)
+    labels = jnp.asarray(rng.integers(0, 10, 196), jnp.int32)
+    dataset = Dataset(
+        "Noise", "a test", 10, inputs[:192], labels[:192], inputs[192:], labels[192:]
+    )
+    config = RunConfig("fashion_mnist_resnet", "autodrop", epochs=1)
+    states = []
+    for devices in (ONE_DEVICE, choose_devices(2)):
+        state, run_epoch = set_up(config, dataset, devices)
+        states.append(run_epoch(state, devices.replicate(dataset))[0])
+    one, two = ((state.params, state.rest) for state in states)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, atol=2e-6), two, one)

@@ -121,10 +121,8 @@ def test_rows_by_hand(tmp_path):
     write_rows(tmp_path / "rows.csv", rows)
     assert read_rows(tmp_path / "rows.csv") == rows
     table = summary_table(rows)
-    assert (
-        "| `multistep` | 2 | 11.00 ± 1.41 | 68 ± 6 | 2.5 | 10.50 ± 0.71 | 2 |" in table
-    )
-    assert "| `cosine` | 1 | 10.00 | 30 | 1 | 9.00 | 2 |" in table
+    assert "| `multistep` | 2 | 11.00 ± 1.41 | 68 ± 6 | 2.5 | 2 |" in table
+    assert "| `cosine` | 1 | 10.00 | 30 | 1 | 2 |" in table
 
 
 def test_the_epoch_of_the_lowest_error_is_the_first():
@@ -139,7 +137,7 @@ def test_a_study_from_the_command_line(tmp_path, capsys):
     assert "0/2 epochs" in capsys.readouterr().out
     assert not (tmp_path / "runs").exists()
 
-    main(["study", "figure6", *arguments, *folders, "--workers", "1"])
+    main(["study", "figure6", *arguments, *folders, "--workers", "1", "--devices", "1"])
     assert "3 of 3 runs are finished" in capsys.readouterr().out
     assert (tmp_path / "results" / "digits_mlp_figure6.png").exists()
 
