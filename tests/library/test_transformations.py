@@ -110,7 +110,7 @@ def test_scan_over_epochs_equals_a_loop_without_jit(way):
     chex.assert_trees_all_close((params, state), carry, rtol=1e-3, atol=1e-3)
 
 
-@some_ways
+@pytest.mark.parametrize("way", slow_but(WAYS, "link"))
 def test_vmap_over_seeds(way):
     def run(seed):
         params = make_params()
