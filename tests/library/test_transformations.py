@@ -166,8 +166,8 @@ DTYPES = {
     ("way", "dtype"),
     slow_but(
         DTYPES,
-        *("bfloat16-link", "float64-link", "complex64-link"),
-        *("float16-wrapper", "float32-wrapper", "complex64-wrapper"),
+        *("bfloat16-link", "float64-link"),
+        *("float16-wrapper", "complex64-wrapper"),
         *("bfloat16-counting", "bfloat16-windowed"),
     ),
 )
