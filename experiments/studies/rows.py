@@ -159,7 +159,7 @@ def differences_by_schedule(
 def finals_table(tables: Mapping[str, Sequence[EvidenceRow]]) -> str:
     """The final errors of several workloads, a column each.
 
-    A schedule has a line if it ran on most of them. Errors that the t test tells from
+    A schedule has a line if it ran on half of them or more. Errors that the t test tells from
     multi-step's are bold where they are lower and in italics where they are higher.
 
     Args:
@@ -181,6 +181,6 @@ def finals_table(tables: Mapping[str, Sequence[EvidenceRow]]) -> str:
     lines = [
         (f"`{name}`", *(cells.get(name, "") for cells in columns.values()))
         for name in names
-        if 2 * sum(name in cells for cells in columns.values()) > len(columns)
+        if 2 * sum(name in cells for cells in columns.values()) >= len(columns)
     ]
     return markdown_table(("final test error in %", *columns), lines)
