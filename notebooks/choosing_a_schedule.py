@@ -222,6 +222,6 @@ for name, schedule in {"linear decay": linear, "refined": refined}.items():
 # %% [markdown]
 # Where the norms hardly change, or change with the noise alone, there is little to
 # refine, and the schedule stays close to linear decay. Where they fall because the loss
-# does, the refined schedule keeps the rate up longer. On the ten convex problems of the
+# does, as here, the refined schedule begins with a warm-up. On the ten convex problems of the
 # repository that was better than linear decay in none of twenty cases. Compare the two on
 # your task before you rely on it.

@@ -159,8 +159,9 @@ def differences_by_schedule(
 def finals_table(tables: Mapping[str, Sequence[EvidenceRow]]) -> str:
     """The final errors of several workloads, a column each.
 
-    A schedule has a line if it ran on half of them or more. Errors that the t test tells from
-    multi-step's are bold where they are lower and in italics where they are higher.
+    A schedule has a line if it ran on half of them or more. Errors that the t test
+    tells from multi-step's are bold where they are lower and in italics where they are
+    higher.
 
     Args:
       tables: the rows of each workload, under the title of its column.
