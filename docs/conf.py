@@ -28,6 +28,7 @@ include_patterns = [
     "experiments/README.md",
     "experiments/convex/README.md",
     "experiments/rivals/README.md",
+    "experiments/studies/README.md",
     "experiments/theory/*.md",
     "notebooks/README.md",
     "notebooks/*.ipynb",

@@ -170,7 +170,8 @@ class RefinedOptions:
     """Arguments of `autodrop_optax.refine_schedule`, and where the norms are."""
 
     first_run: str | None = None
-    """Folder of a finished run of the same task with record_gradient_norms."""
+    """Folder of a finished run of the same task with record_gradient_norms. Part of the
+    configuration: a run whose first run has moved is another one."""
     smoothing: float = 0.1
     """Width of the median filter over the norms, as a fraction of the run."""
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from experiments import windowed_tables
 from experiments.errors import UserError
-from experiments.rivals.rules import RULES
-from experiments.step_time import AGAIN, BASE
+from experiments.rivals.rules import AGAIN, BASE, RULES
 from experiments.studies.rows import (
     EvidenceRow,
     differences_table,

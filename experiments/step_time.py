@@ -24,11 +24,9 @@ from experiments.epoch import make_step
 from experiments.errors import choose
 from experiments.options import RefinedOptions
 from experiments.records import write_gradient_norms
-from experiments.rivals.rules import RULES
+from experiments.rivals.rules import AGAIN, BASE, RULES
 from experiments.training import Training
 from experiments.workloads import WORKLOADS
-
-BASE, AGAIN = "constant", "constant again"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -55,6 +55,9 @@ LEVELS: dict[str, tuple[str, ...]] = {
     "a rate, the total steps, a first run": ("rate", "total_steps", "first_run"),
 }
 
+# In the table of their times: what the others are set beside, and itself once more.
+BASE, AGAIN = "constant", "constant again"
+
 RULES: dict[str, Rule] = {
     "constant": Rule(rate=True),
     "autodrop": Rule("Teng et al. 2021", rate=True, epoch_length=True, copies=4),

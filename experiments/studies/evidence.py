@@ -11,6 +11,7 @@ from experiments.studies.rows import (
     evidence_rows,
     read_rows,
     summary_table,
+    would_lose,
     write_rows,
 )
 from experiments.studies.study import Arm, Runs, Study, arm
@@ -83,12 +84,7 @@ def write_evidence(runs: Runs, results: Path, name: str = OWN_TARGET) -> None:
             print(f"{workload}: no run of {TARGET} is finished, so no error to reach.")
             continue
         there = read_rows(path) if path.exists() else []
-        lost = {row[:3] for row in there} - {row[:3] for row in rows}
-        if lost:
-            print(
-                f"{path} stays as it is: {len(lost)} of its runs are not among these."
-                " Choose another folder with --results, or delete it."
-            )
+        if would_lose(path, (r[:3] for r in there), (r[:3] for r in rows)):
             continue
         write_rows(path, rows)
         write_provenance(path)

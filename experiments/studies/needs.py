@@ -14,8 +14,8 @@ from experiments.studies.rows import TARGET, EvidenceRow, by_schedule, read_rows
 from experiments.studies.study import Runs
 from experiments.workloads import WORKLOADS
 
-# The figure ends where the error is so many times that of multi-step; what is beyond
-# stands at the edge with its number.
+# What has more than so many times the error of multi-step stands at the edge, with its
+# number.
 EDGE = 1.25
 
 
@@ -62,7 +62,9 @@ def draw(rows: list[EvidenceRow], schedules: dict[str, str], workload: str) -> F
         for level in LEVELS
     }
     by_level = {level: names for level, names in by_level.items() if names}
-    edge = EDGE * means[TARGET]
+    most = EDGE * means[TARGET]
+    ends = [mean + spread(groups[n]) for n, mean in means.items() if mean <= most]
+    edge = max(ends) + 0.1 * (max(ends) - means[TARGET])
     low = min(means[n] - spread(g) for n, g in groups.items())
     height = 0.22 * len(groups) + 0.4 * len(by_level) + 1.0
     figure = Figure(figsize=(7.2, height), layout="constrained")

@@ -2,11 +2,12 @@
 
 import csv
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+from experiments.history import drop_epochs
 from experiments.jobs import FinishedJob
 from experiments.records import read_commit
 from experiments.summaries import markdown_table, mean_sd, t_limit, t_statistic
@@ -28,6 +29,7 @@ class EvidenceRow(NamedTuple):
     epochs_to_multistep: int
     seconds: float  # the median of an epoch times their number
     commit: str
+    drop_epochs: str  # those at whose end the rate dropped, with spaces between
 
 
 def evidence_rows(
@@ -67,6 +69,7 @@ def evidence_row(done: FinishedJob, target: float) -> EvidenceRow:
         # Not the sum: compilation and pauses are no part of the method.
         seconds=len(done.rows) * statistics.median(r["seconds"] for r in done.rows),
         commit=read_commit(done.job.folder),
+        drop_epochs=" ".join(map(str, drop_epochs(done.rows))),
     )
 
 
@@ -80,6 +83,23 @@ def write_rows(path: Path, rows: Iterable[EvidenceRow]) -> None:
             writer.writerow(
                 f"{value:.4f}" if isinstance(value, float) else value for value in row
             )
+
+
+def would_lose(path: Path, there: Iterable[Hashable], now: Iterable[Hashable]) -> bool:
+    """Says so where a table has runs that a new one would not have.
+
+    Args:
+      path: of the table.
+      there: what names each run in it.
+      now: the same of the new one.
+    """
+    lost = set(there) - set(now)
+    if lost:
+        print(
+            f"{path} stays as it is: {len(lost)} of its runs are not among these."
+            " Choose another folder with --results, or delete it."
+        )
+    return bool(lost)
 
 
 def read_rows(path: Path) -> list[EvidenceRow]:

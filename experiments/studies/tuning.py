@@ -6,6 +6,7 @@ from pathlib import Path
 
 from experiments.environment import write_provenance
 from experiments.studies.evidence import FIRST, LONGER
+from experiments.studies.rows import would_lose
 from experiments.studies.study import Arm, Runs, Study, arm
 from experiments.studies.tuned import TUNING, tuned_rate, validation_errors
 from experiments.workloads import WORKLOADS
@@ -52,13 +53,8 @@ def report(runs: Runs, results: Path) -> None:
     ]
     kept = [line for line in there if line[0] not in runs.workloads]
     # The rates of all other studies come from here: a part does not replace the whole.
-    again = {tuple(line[:3]) for line in there} - {tuple(line[:3]) for line in kept}
-    lost = again - {tuple(line[:3]) for line in found}
-    if lost:
-        print(
-            f"{path} stays as it is: {len(lost)} of its runs are not among these."
-            " Choose another folder with --results, or delete it."
-        )
+    keys = ([tuple(line[:3]) for line in lines] for lines in (there, kept + found))
+    if would_lose(path, *keys):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:

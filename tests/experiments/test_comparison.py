@@ -11,7 +11,7 @@ from experiments.studies.rows import EvidenceRow
 
 def rows(name, *errors):
     return [
-        EvidenceRow("digits_mlp", name, seed, error, error, error, 1, 1.0, "none")
+        EvidenceRow("digits_mlp", name, seed, error, error, error, 1, 1.0, "none", "")
         for seed, error in enumerate(errors)
     ]
 

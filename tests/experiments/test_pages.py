@@ -23,7 +23,7 @@ from experiments.summaries import t_statistic
 def rows():
     finals = {"multistep": (10.0, 11.0, 12.0), "cosine": (9.0, 9.5, 11.5)}
     return [
-        EvidenceRow("digits_mlp", name, seed, error, error, 60.0, 2, 1.0, "abc")
+        EvidenceRow("digits_mlp", name, seed, error, error, 60.0, 2, 1.0, "abc", "")
         for name, errors in finals.items()
         for seed, error in enumerate(errors)
     ]

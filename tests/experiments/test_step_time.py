@@ -6,8 +6,8 @@ import json
 import pytest
 
 from experiments import step_time
-from experiments.rivals.rules import RULES
-from experiments.step_time import AGAIN, BASE, StepTimeConfig, main, measure, side
+from experiments.rivals.rules import AGAIN, BASE, RULES
+from experiments.step_time import StepTimeConfig, main, measure, side
 
 
 def test_the_sides_train(digits, tmp_path):

@@ -32,7 +32,13 @@ OURS = ("fashion_mnist_mlp", "digits_mlp")
 
 def finished(label, seed, errors):
     rows = [
-        {"test_error": error, "seconds": 0.5, "epoch": n}
+        {
+            "test_error": error,
+            "seconds": 0.5,
+            "epoch": n,
+            "learning_rate": 0.1 if n < 3 else 0.02,
+            "num_drops": 0.0,
+        }
         for n, error in enumerate(errors, start=1)
     ]
     config = RunConfig("digits_mlp", epochs=len(errors), seed=seed)
@@ -115,6 +121,7 @@ def test_rows_by_hand(tmp_path):
     assert [row.best_error for row in rows] == [10.0, 11.0, 15.0, 9.0]
     assert [row.area for row in rows] == [72.0, 63.0, 65.0, 30.0]
     assert all(row.seconds == 1.5 for row in rows)
+    assert all(row.drop_epochs == "2" for row in rows)
     assert evidence_rows(runs[2:]) == []
     assert evidence_rows(runs[2:], target=20.0)[0].epochs_to_multistep == 2
 
