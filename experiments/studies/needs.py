@@ -64,8 +64,9 @@ def draw(rows: list[EvidenceRow], schedules: dict[str, str], workload: str) -> F
     by_level = {level: names for level, names in by_level.items() if names}
     most = EDGE * means[TARGET]
     ends = [mean + spread(groups[n]) for n, mean in means.items() if mean <= most]
-    edge = max(ends) + 0.1 * (max(ends) - means[TARGET])
     low = min(means[n] - spread(g) for n, g in groups.items())
+    width = max(ends) - low or 1.0  # a single run has none
+    edge = max(ends) + 0.1 * width
     height = 0.22 * len(groups) + 0.4 * len(by_level) + 1.0
     figure = Figure(figsize=(7.2, height), layout="constrained")
     FigureCanvasAgg(figure)
@@ -78,7 +79,7 @@ def draw(rows: list[EvidenceRow], schedules: dict[str, str], workload: str) -> F
         if panel is not panels[-1]:
             panel.tick_params(axis="x", length=0)
             panel.spines["bottom"].set_visible(False)
-    panels[-1].set_xlim(low - 0.06 * (edge - low), edge)
+    panels[-1].set_xlim(low - 0.06 * width, edge)
     panels[-1].set_xlabel("final test error in % (mean ± sd; line: multi-step)")
     entry = WORKLOADS[workload]
     figure.suptitle(
