@@ -13,9 +13,11 @@ from experiments import windowed_tables
 from experiments.errors import UserError
 from experiments.rivals.rules import AGAIN, BASE, RULES
 from experiments.studies.rows import (
+    TARGET,
     EvidenceRow,
     differences_table,
     finals_table,
+    pairs_table,
     read_rows,
     summary_table,
 )
@@ -45,9 +47,16 @@ def summary(name: str) -> str:
     return summary_table(read_rows(STUDIES / f"{name}.csv"))
 
 
-def differences(name: str) -> str:
-    """A study's differences to multi-step."""
-    return differences_table(read_rows(STUDIES / f"{name}.csv"))
+def differences(names: str) -> str:
+    """A study's differences to multi-step, or to the arm named behind the study."""
+    name, _, baseline = names.partition(" ")
+    rows = read_rows(STUDIES / f"{name}.csv")
+    return differences_table(rows, baseline or TARGET)
+
+
+def pairs(name: str) -> str:
+    """A study's AutoDrop against its multi-step, setting by setting."""
+    return pairs_table(read_rows(STUDIES / f"{name}.csv"))
 
 
 def finals(names: str) -> str:
@@ -148,18 +157,18 @@ DEMO = {
     "multistep": "multi-step",
     "constant": "constant",
 }
-WORKLOADS = windowed_tables.WORKLOADS
 
 
 def demo(name: str) -> str:
     """The study of the demo: final errors, or the epochs of the drops."""
     runs = windowed_tables.read(STUDIES / "demo.csv")
     cell = {"errors": _errors, "drops": _drops}[name]
+    titles = windowed_tables.WORKLOADS
     lines = [
-        (title, *(cell(windowed_tables.select(runs, w, key)) for w in WORKLOADS))
+        (title, *(cell(windowed_tables.select(runs, name, key)) for name in titles))
         for key, title in DEMO.items()
     ]
-    return markdown_table(("schedule", *WORKLOADS.values()), lines)
+    return markdown_table(("schedule", *titles.values()), lines)
 
 
 def _errors(runs: Sequence[windowed_tables.Row]) -> str:
@@ -191,6 +200,7 @@ TABLES: dict[str, Callable[[str], str]] = {
     "differences": differences,
     "finals": finals,
     "needs": needs,
+    "pairs": pairs,
     "costs": costs,
     "tuning": tuning,
     "demo": demo,

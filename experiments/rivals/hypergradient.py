@@ -10,8 +10,12 @@ from experiments.rivals._checks import check_choice, check_number
 from experiments.rivals._trees import dot, require_params, scaled, squared_norm, zeros
 
 
-def authors_rate(optimizer: str) -> float:
-    """The rate of the rate in the authors' experiments: 1e-3, with Adam 1e-7."""
+def authors_hypergradient_rate(optimizer: str) -> float:
+    """The rate of the rate in the experiments of Baydin et al.: 1e-3, with Adam 1e-7.
+
+    Args:
+      optimizer: a key of OPTIMIZERS.
+    """
     return 1e-7 if optimizer == "adamw" else 1e-3
 
 

@@ -61,7 +61,13 @@ def dropped(
     recipe: Recipe,
     factor: optax.Schedule | None = None,
 ) -> Schedule:
-    """AutoDrop behind the recipe's optimizer, whose rate may have its own factor."""
+    """AutoDrop behind the recipe's optimizer.
+
+    Args:
+      options: its settings.
+      recipe: of the run.
+      factor: step -> what the rate is multiplied by besides; None: nothing.
+    """
     rate = recipe.learning_rate
     if options.drop_factor is None:
         options = dataclasses.replace(options, drop_factor=recipe.drop_factor)
@@ -73,8 +79,8 @@ def dropped(
     base = recipe.optimizer(rate if factor is None else lambda i: rate * factor(i))
 
     def learning_rate(opt_state, step):
-        dropped = autodrop_metrics(opt_state)["learning_rate"]
-        return dropped if factor is None else dropped * factor(step)
+        alpha = autodrop_metrics(opt_state)["learning_rate"]
+        return alpha if factor is None else alpha * factor(step)
 
     return Schedule(optax.chain(base, link), learning_rate)
 

@@ -2,7 +2,8 @@
 
 from experiments.config import RunConfig
 from experiments.recipe import Recipe
-from experiments.rivals.hypergradient import authors_rate, hypergradient
+from experiments.rivals.hypergradient import authors_hypergradient_rate, hypergradient
+from experiments.schedules.rivals import penalty
 from experiments.schedules.schedule import Schedule, observed
 
 
@@ -12,9 +13,8 @@ def hypergradient_descent(config: RunConfig, recipe: Recipe) -> Schedule:
     optimizer = hypergradient(
         recipe.optimizer(1.0),
         recipe.learning_rate,
-        hypergradient_rate=authors_rate(recipe.optimizer_name),
-        # AdamW's decay is no part of the gradient.
-        weight_decay=0.0 if recipe.optimizer_name == "adamw" else recipe.weight_decay,
+        hypergradient_rate=authors_hypergradient_rate(recipe.optimizer_name),
+        weight_decay=penalty(recipe),
     )
     return Schedule(
         optimizer=observed(optimizer, recipe.learning_rate),

@@ -15,7 +15,7 @@ def refined(config: RunConfig, recipe: Recipe) -> Schedule:
     """The recipe's rate times the schedule refined by a first run's gradient norms.
 
     Defazio et al., "When, Why and How Much? Adaptive Learning Rate Scheduling by
-    Refinement", 2023, algorithm 1.
+    Refinement", 2023.
 
     Raises:
       UserError: no first run is named, or it has no norms to refine by.

@@ -18,7 +18,7 @@ from experiments.rivals import abel as abel_rule
 from experiments.rivals import distance as distance_rule
 from experiments.rivals import pflug as pflug_rule
 from experiments.rivals import sasa as sasa_rule
-from experiments.rivals.hypergradient import authors_rate, hypergradient
+from experiments.rivals.hypergradient import authors_hypergradient_rate, hypergradient
 from experiments.rivals.momo import recorded_momo
 from experiments.schedules.schedule import Schedule, observe_apart
 
@@ -41,7 +41,7 @@ def hypergradient_times(recipe: Recipe) -> Rival:
     optimizer = hypergradient(
         recipe.optimizer(1.0),
         recipe.learning_rate,
-        hypergradient_rate=authors_rate(recipe.optimizer_name),
+        hypergradient_rate=authors_hypergradient_rate(recipe.optimizer_name),
         rule="multiplicative",
         weight_decay=penalty(recipe),
     )

@@ -133,7 +133,7 @@ def report_figure2(runs: Runs, results: Path) -> None:
             by_rate,
             panels=("angular_velocity", "train_loss"),
             log_scale={"train_loss": (1, 2, 5)},
-            title=f"{WORKLOADS[workload].data}, {WORKLOADS[workload].network}",
+            title=title(workload),
         )
         save(figure, results / f"{workload}_figure2.png")
 
@@ -148,7 +148,7 @@ def report_figure6(runs: Runs, results: Path) -> None:
     for workload in runs.workloads:
         figure = figures.compare(
             {done.job.preset: done.rows for done in first_seed(runs, workload)},
-            title=f"{WORKLOADS[workload].data}, {WORKLOADS[workload].network}",
+            title=title(workload),
         )
         save(figure, results / f"{workload}_figure6.png")
 
@@ -304,3 +304,8 @@ PAPERS = {
         report=report_uai_table2,
     ),
 }
+
+
+def title(workload: str) -> str:
+    """What is trained, in two lines: some names are long."""
+    return f"{WORKLOADS[workload].data}\n{WORKLOADS[workload].network}"

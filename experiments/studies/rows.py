@@ -148,19 +148,45 @@ def differences_table(rows: Sequence[EvidenceRow], baseline: str = TARGET) -> st
     Differences whose |t| exceeds the two-sided limit at 5 % are marked.
     """
     header = ("schedule", f"minus `{baseline}`, points of error", "n", "t", "limit")
-    lines = []
-    for name, differences in differences_by_schedule(rows, baseline).items():
-        n = len(differences)
-        t, limit = t_statistic(differences), t_limit(n)
-        verdict = f"{t:+.2f}"
-        if abs(t) > limit:
-            verdict = f"**{verdict}**"
-        mean = statistics.mean(differences)
-        sd = statistics.stdev(differences)
-        lines.append(
-            (f"`{name}`", f"{mean:+.2f} ± {sd:.2f}", str(n), verdict, f"{limit:.2f}")
-        )
+    lines = [
+        (f"`{name}`", *tested(differences))
+        for name, differences in differences_by_schedule(rows, baseline).items()
+    ]
     return markdown_table(header, lines)
+
+
+def tested(differences: Sequence[float]) -> tuple[str, str, str, str]:
+    """Cells: mean ± sd, n, t, bold where it exceeds its limit, and that limit."""
+    n = len(differences)
+    t, limit = t_statistic(differences), t_limit(n)
+    mean, sd = statistics.mean(differences), statistics.stdev(differences)
+    verdict = f"**{t:+.2f}**" if abs(t) > limit else f"{t:+.2f}"
+    return f"{mean:+.2f} ± {sd:.2f}", str(n), verdict, f"{limit:.2f}"
+
+
+def pairs_table(
+    rows: Sequence[EvidenceRow], ours: str = "scaled_autodrop", base: str = TARGET
+) -> str:
+    """AutoDrop's final error minus multi-step's in the same setting, seed by seed.
+
+    Args:
+      rows: of arms whose labels are a preset and, behind it, the setting.
+      ours: the preset that is compared.
+      base: the one it is compared with.
+    """
+    groups = by_schedule(rows)
+    settings = [x.removeprefix(ours) for x in groups if x.startswith(ours)]
+    lines = []
+    for setting in settings:
+        if base + setting not in groups:
+            continue
+        there = {row.seed: row.final_error for row in groups[base + setting]}
+        group = [row for row in groups[ours + setting] if row.seed in there]
+        drops = "; ".join(row.drop_epochs.split(" ")[0] or "none" for row in group)
+        found = tested([row.final_error - there[row.seed] for row in group])
+        lines.append((f"`{ours}{setting}`", *found, drops))
+    header = ("schedule", f"minus `{base}` there, points of error", "n", "t", "limit")
+    return markdown_table((*header, "first drop after epoch"), lines)
 
 
 def differences_by_schedule(

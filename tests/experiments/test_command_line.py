@@ -64,7 +64,7 @@ def test_list_shows_the_lab_notes(capsys):
 def test_list_into_a_pipe_that_nobody_reads_is_no_error(monkeypatch):
     reader, writer = os.pipe()
     os.close(reader)
-    with open(writer, "w") as out:  # noqa: PTH123
+    with os.fdopen(writer, "w") as out:
         monkeypatch.setattr(sys, "stdout", out)
         main(["list"])
 

@@ -13,6 +13,7 @@ from experiments.studies.rows import (
     EvidenceRow,
     differences_table,
     finals_table,
+    pairs_table,
     read_rows,
     write_rows,
 )
@@ -94,6 +95,35 @@ def test_finals_mark_what_the_test_tells_apart(rows):
         "| `cosine` | **9.01 ± 1.01** | 10.00 ± 1.32 |  |",
         "| `far` | *18.01 ± 1.01* | *18.01 ± 1.01* |  |",
     ]
+
+
+def test_differences_to_another_arm(rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(pages, "STUDIES", tmp_path)
+    write_rows(tmp_path / "x.csv", rows)
+    page = "<!-- table: differences x cosine -->\n<!-- end -->"
+    assert "| `multistep` | +1.00 ± 0.50 | 3 | +3.46 | 4.30 |" in pages.filled(page)
+
+
+def test_pairs_are_of_the_same_setting():
+    def arm(name, finals, drops=""):
+        return [
+            EvidenceRow("digits_mlp", name, seed, x, x, x, 1, 1.0, "abc", drops)
+            for seed, x in enumerate(finals)
+        ]
+
+    table = pairs_table(
+        [
+            *arm("multistep", (1.0, 2.0, 3.0)),
+            *arm("multistep_rate0.1", (4.0, 5.0, 6.0)),
+            # -1, -1.5, -0.5 as above, and its first drops; the other has no partner.
+            *arm("scaled_autodrop_rate0.1", (3.0, 3.5, 5.5), drops="7 9"),
+            *arm("scaled_autodrop_rate0.2", (1.0, 1.0, 1.0)),
+        ]
+    )
+    (line,) = table.splitlines()[2:]
+    assert line == (
+        "| `scaled_autodrop_rate0.1` | -1.00 ± 0.50 | 3 | -3.46 | 4.30 | 7; 7; 7 |"
+    )
 
 
 def test_every_committed_row_is_finite_and_has_its_record():

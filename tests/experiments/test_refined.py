@@ -14,12 +14,9 @@ from experiments.records import read_gradient_norms, read_metrics
 from experiments.studies.comparison import refined_arm
 from experiments.studies.study import plan
 from experiments.training import set_up, train
+from tests.experiments.rates import rates_of
 
 FIRST = RunConfig("digits_mlp", "linear_decay", epochs=2, record_gradient_norms=True)
-
-
-def rates(rows):
-    return [row["learning_rate"] for row in rows]
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +51,8 @@ def test_the_rate_is_the_refined_one(first_run, digits):
     config = RunConfig("digits_mlp", "refined", epochs=3, refined=options)
     norms = read_gradient_norms(first_run)
     factor = refine_schedule(norms, smoothing=0.2, num_steps=126)
-    state, run_epoch = set_up(config, digits)
-    for epoch in range(3):
-        state, metrics = run_epoch(state, digits)
-        expected = 0.1 * float(factor(42 * epoch))
-        assert float(metrics["learning_rate"]) == pytest.approx(expected, rel=1e-5)
+    expected = [0.1 * float(factor(42 * epoch)) for epoch in range(3)]
+    np.testing.assert_allclose(rates_of(digits, config), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -90,13 +84,8 @@ def test_autodrop_drops_a_rate_that_decays_linearly(digits):
         "digits_mlp", "autodrop_linear_decay", epochs=5, autodrop=options
     )
     # 5 epochs have the delay and window 1 by themselves.
-    state, run_epoch = set_up(config, digits)
-    found = []
-    for _ in range(5):
-        state, metrics = run_epoch(state, digits)
-        found.append(float(metrics["learning_rate"]))
     expected = [0.1, 0.08, 0.06, 0.04 / 2, 0.02 / 4]
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(rates_of(digits, config), expected, rtol=1e-5)
 
 
 def test_a_first_run_has_a_seed_of_its_own(tmp_path):
@@ -129,7 +118,7 @@ def test_a_study_makes_the_first_runs_first(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "6 of 6 runs are finished" in out
     folder = tmp_path / "runs" / "digits_mlp-refined_scaled_autodrop-seed0"
-    assert len(rates(read_metrics(folder))) == 1
+    assert len(read_metrics(folder)) == 1
     table = (tmp_path / "results" / "digits_mlp_refinement.csv").read_text()
     assert "refined_linear_decay" in table
     assert "recorded" not in table  # first runs are no results

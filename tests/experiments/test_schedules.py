@@ -29,6 +29,7 @@ from experiments.schedules import SCHEDULES
 from experiments.schedules.autodrop import resolved, scaled_options
 from experiments.training import set_up
 from experiments.workloads import WORKLOADS, mlp
+from tests.experiments.rates import rates_of
 
 WORKLOAD = WORKLOADS["digits_mlp"]
 
@@ -69,16 +70,6 @@ def test_watched_optimizer_is_bit_for_bit_the_plain_one(name):
         b, theirs = plain.update(gradients, theirs, params)
         jax.tree.map(np.testing.assert_array_equal, a, b)
         params = optax.apply_updates(params, b)
-
-
-def rates_of(digits, config):
-    """The recorded rate of every epoch."""
-    state, run_epoch = set_up(config, digits)
-    rates = []
-    for _ in range(config.epochs):
-        state, metrics = run_epoch(state, digits)
-        rates.append(float(metrics["learning_rate"]))
-    return rates
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,15 @@
+"""The rates that a run records."""
+
+from experiments.config import RunConfig
+from experiments.data.dataset import Dataset
+from experiments.training import set_up
+
+
+def rates_of(dataset: Dataset, config: RunConfig) -> list[float]:
+    """The recorded rate of every epoch."""
+    state, run_epoch = set_up(config, dataset)
+    rates = []
+    for _ in range(config.epochs):
+        state, metrics = run_epoch(state, dataset)
+        rates.append(float(metrics["learning_rate"]))
+    return rates
