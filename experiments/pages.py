@@ -86,13 +86,11 @@ def tuning(workload: str) -> str:
     return markdown_table(["rate", *cells], [[f"`{workload}`", *cells.values()]])
 
 
-def needs(workload: str) -> str:
-    """What each schedule must be told, its memory, and what its step takes."""
-    with (STUDIES / f"{workload}_step_time.csv").open(newline="") as file:
-        ratios = {row["schedule"]: float(row["ratio"]) for row in csv.DictReader(file)}
-    times = {name: f"{ratio:.2f}" for name, ratio in ratios.items()}
-    times[BASE] += f", again {times[AGAIN]}"
-    header = ("schedule", "source", "must be told", "copies", "beyond", "time")
+def needs(workloads: str) -> str:
+    """What each schedule must be told, its memory, and its step's time on workloads."""
+    times = [step_times(workload) for workload in workloads.split()]
+    header = ["schedule", "source", "must be told", "copies", "beyond"]
+    header += [f"time, `{workload}`" for workload in workloads.split()]
     lines = [
         (
             f"`{name}`",
@@ -100,11 +98,20 @@ def needs(workload: str) -> str:
             "; ".join(rule.needs) or "nothing",
             f"{rule.copies}",
             f"{rule.extra_copies}",
-            times[name],
+            *(column[name] for column in times),
         )
         for name, rule in RULES.items()
     ]
     return markdown_table(header, lines)
+
+
+def step_times(workload: str) -> dict[str, str]:
+    """What a step takes under each schedule, over one at a constant rate."""
+    with (STUDIES / f"{workload}_step_time.csv").open(newline="") as file:
+        ratios = {row["schedule"]: float(row["ratio"]) for row in csv.DictReader(file)}
+    times = {name: f"{ratio:.2f}" for name, ratio in ratios.items()}
+    times[BASE] += f", again {times[AGAIN]}"
+    return times
 
 
 # The rows of the benchmark that pages show, by what each starts with.

@@ -4,11 +4,8 @@ metrics.jsonl, one line per epoch, is the record; TensorBoard's files repeat it.
 """
 
 import dataclasses
-import importlib.metadata
 import json
 import math
-import os
-import platform
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,6 +16,7 @@ import numpy as np
 from tensorboardX import SummaryWriter
 
 from experiments.config import RunConfig, config_differences, differences
+from experiments.environment import PACKAGES, environment
 from experiments.errors import UserError
 from experiments.processes import is_primary, wait_for_all
 
@@ -31,7 +29,6 @@ _METRICS = "metrics.jsonl"
 _TENSORBOARD = "tensorboard"
 _GRADIENT_NORMS = "gradient_norms.npy"
 CHECKPOINTS = "checkpoints"
-_PACKAGES = ("jax", "jaxlib", "optax", "flax", "orbax-checkpoint", "numpy")
 
 
 def open_run(
@@ -94,17 +91,12 @@ def is_finished(folder: Path, config: RunConfig) -> bool:
 
 def write_environment(folder: Path, data_source: str, devices: str) -> None:
     """Writes environment.json: versions, devices and where the data came from."""
-    device = jax.devices()[0]
     _write_json(
         folder / _ENVIRONMENT,
         {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in _PACKAGES},
-            "autodrop_optax": importlib.metadata.version("autodrop-optax"),
-            "platform": device.platform,
-            "device": device.device_kind,
+            **environment((*PACKAGES, "orbax-checkpoint")),
+            "platform": jax.devices()[0].platform,
             "devices": devices,
-            "cpu_count": os.cpu_count(),
             "data": data_source,
             "commit": _commit(),
         },

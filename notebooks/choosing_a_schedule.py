@@ -88,19 +88,19 @@ display(Markdown(finals(" ".join(names))))
 # points of error. Left of the line is better.
 
 # %%
+differences = {
+    name: differences_by_schedule(read_rows(STUDIES / f"{name}.csv")) for name in names
+}
+most = [
+    s for s in differences[names[0]] if sum(s in d for d in differences.values()) > 2
+]
+shown = most[::-1]  # the axis counts from below
 figure, panels = plt.subplots(
     1, len(names), figsize=(11, 3.2), sharey=True, layout="constrained"
 )
 for panel, name in zip(panels, names, strict=True):
-    differences = differences_by_schedule(read_rows(STUDIES / f"{name}.csv"))
-    if name == names[0]:
-        shown = [k for k in differences if k in PRESETS]
-        others = [
-            differences_by_schedule(read_rows(STUDIES / f"{x}.csv")) for x in names
-        ]
-        shown = [k for k in shown if sum(k in other for other in others) > 2][::-1]
     for height, schedule in enumerate(shown):
-        values = differences.get(schedule)
+        values = differences[name].get(schedule)
         if values is None:
             continue
         told_apart = abs(t_statistic(values)) > t_limit(len(values))

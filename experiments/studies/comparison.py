@@ -3,13 +3,16 @@
 import functools
 from pathlib import Path
 
+from experiments import figures
 from experiments.schedules.rivals import RIVALS
 from experiments.studies.evidence import FIRST, write_evidence
-from experiments.studies.needs import write_needs
+from experiments.studies.needs import draw
+from experiments.studies.rows import by_schedule, read_rows
 from experiments.studies.study import Arm, Runs, Study, arm
 from experiments.workloads import WORKLOADS
 
 TEXT = "pydoc_transformer"
+COMPARED = "{workload}_comparison"  # its tables
 
 
 def refined_arm(preset: str) -> Arm:
@@ -58,9 +61,21 @@ def comparison_arms(workload: str) -> list[Arm]:
 
 
 def report_comparison(runs: Runs, results: Path) -> None:
-    """The tables, and error against what had to be known."""
-    write_evidence(runs, results, "{workload}_comparison")
-    write_needs(runs, results, "{workload}_comparison")
+    """The tables, and error against what had to be known on all workloads there are."""
+    write_evidence(runs, results, COMPARED)
+    tables, schedules = {}, {}
+    for workload in dict.fromkeys((FIRST, TEXT, *runs.workloads)):
+        path = results / f"{COMPARED.format(workload=workload)}.csv"
+        arms = {arm.label: arm.config.schedule for arm in comparison_arms(workload)}
+        rows = read_rows(path) if path.exists() else []
+        # A table that stays as it is may have arms of other days.
+        if rows and set(by_schedule(rows)) <= set(arms):
+            tables[workload] = rows
+            schedules |= arms
+    if tables:
+        path = results / "comparison_needs.png"
+        figures.save(draw(tables, schedules), path)
+        print(f"figure: {path}")
 
 
 COMPARISON = {

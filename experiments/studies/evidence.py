@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.environment import write_provenance
-from experiments.studies.needs import write_needs
 from experiments.studies.rows import (
     TARGET,
     evidence_rows,
@@ -99,12 +98,6 @@ def target_of(workload: str, results: Path) -> float | None:
     return sum(finals) / len(finals) if finals else None
 
 
-def report_schedules(runs: Runs, results: Path) -> None:
-    """The tables, and error against what must be known."""
-    write_evidence(runs, results)
-    write_needs(runs, results)
-
-
 def ablation_arms(workload: str) -> list[Arm]:
     """AutoDrop's parts one by one; what BatchNorm's statistics add is batch_stats'."""
     del workload
@@ -145,7 +138,7 @@ EVIDENCE = {
         seeds=(0, 1, 2, 3, 4),
         other_seeds=dict.fromkeys(LONGER, (0, 1, 2)),
         arms=schedule_arms,
-        report=report_schedules,
+        report=write_evidence,
     ),
     "ablation": Study(
         what="What are AutoDrop's averaging and delay worth?",

@@ -2,11 +2,14 @@
 
 import pytest
 
+from experiments import figures
 from experiments.rivals.rules import LEVELS, RULES, Rule
 from experiments.schedules import SCHEDULES
 from experiments.studies import STUDIES
+from experiments.studies.comparison import report_comparison
 from experiments.studies.needs import draw
-from experiments.studies.rows import EvidenceRow
+from experiments.studies.rows import EvidenceRow, write_rows
+from experiments.studies.study import Runs
 
 
 def rows(name, *errors):
@@ -14,6 +17,10 @@ def rows(name, *errors):
         EvidenceRow("digits_mlp", name, seed, error, error, error, 1, 1.0, "none", "")
         for seed, error in enumerate(errors)
     ]
+
+
+def labels(panels):
+    return [[tick.get_text() for tick in p.get_yticklabels()] for p in panels]
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -48,11 +55,8 @@ def test_the_figure_has_every_schedule_at_its_level():
         *rows("mine", 10.2, 10.4),
     ]
     schedules = {name: name for name in ("multistep", "constant", "prodigy")}
-    figure = draw(found, {**schedules, "mine": "refined"}, "digits_mlp")
-    labels = [
-        [tick.get_text() for tick in panel.get_yticklabels()] for panel in figure.axes
-    ]
-    assert labels == [["prodigy"], ["constant"], ["multistep"], ["mine"]]
+    figure = draw({"digits_mlp": found}, {**schedules, "mine": "refined"})
+    assert labels(figure.axes) == [["prodigy"], ["constant"], ["multistep"], ["mine"]]
     assert [panel.get_title(loc="left") for panel in figure.axes] == [
         level for level in LEVELS if "validation" not in level
     ]
@@ -62,3 +66,37 @@ def test_the_figure_has_every_schedule_at_its_level():
     assert not first.containers
     (bar,) = second.containers
     assert bar.lines[0].get_xdata() == pytest.approx([12.5])
+
+
+def test_the_figure_has_a_column_for_each_workload():
+    one = [*rows("multistep", 10.0), *rows("cosine", 12.0), *rows("linear_decay", 9.0)]
+    # Here twice as good as there, so that it is the best over both.
+    other = [*rows("multistep", 40.0), *rows("cosine", 20.0)]
+    tables = {"digits_mlp": one, "pydoc_transformer": other}
+    names = ["multistep", "linear_decay", "cosine"]
+    figure = draw(tables, {name: name for name in names})
+    left, right = figure.axes
+    assert labels([left]) == [names]
+    dots = {
+        panel: {
+            names[round(float(y))]: float(x)
+            for bar in panel.containers
+            for x, y in [bar.lines[0].get_xydata()[0]]
+        }
+        for panel in (left, right)
+    }
+    assert dots[left] == {"multistep": 10.0, "cosine": 12.0, "linear_decay": 9.0}
+    assert dots[right] == {"multistep": 40.0, "cosine": 20.0}
+
+
+def test_the_report_draws_the_tables_of_its_arms(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "save", lambda *drawing: drawn.append(drawing))
+    write_rows(tmp_path / "fashion_mnist_mlp_comparison.csv", rows("multistep", 10.0))
+    # Of another day's study, which had an arm that this one has not.
+    stale = [*rows("multistep", 10.0), *rows("nobody", 10.0)]
+    write_rows(tmp_path / "pydoc_transformer_comparison.csv", stale)
+    report_comparison(Runs("comparison", [], 0), tmp_path)
+    ((figure, path),) = drawn
+    assert path == tmp_path / "comparison_needs.png"
+    assert labels(figure.axes) == [["multistep"]]
