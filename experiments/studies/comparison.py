@@ -1,12 +1,12 @@
 """AutoDrop beside what a person would take instead, and beside what each must know."""
 
-import functools
 from pathlib import Path
 
 from experiments import figures
 from experiments.schedules.rivals import RIVALS
 from experiments.studies.evidence import FIRST, write_evidence
 from experiments.studies.needs import draw
+from experiments.studies.refined_figure import draw_refined
 from experiments.studies.rows import by_schedule, read_rows
 from experiments.studies.study import Arm, Runs, Study, arm
 from experiments.workloads import WORKLOADS
@@ -60,6 +60,18 @@ def comparison_arms(workload: str) -> list[Arm]:
     ]
 
 
+def report_refinement(runs: Runs, results: Path) -> None:
+    """The tables, and what was recorded and what was made of it."""
+    name = "{workload}_refinement"
+    write_evidence(runs, results, name)
+    for workload in runs.workloads:
+        finished = runs.of(workload)
+        if any(done.job.first for done in finished):
+            path = results / f"{name.format(workload=workload)}.png"
+            figures.save(draw_refined(finished, workload), path)
+            print(f"figure: {path}")
+
+
 def report_comparison(runs: Runs, results: Path) -> None:
     """The tables, and error against what had to be known on all workloads there are."""
     write_evidence(runs, results, COMPARED)
@@ -84,7 +96,7 @@ COMPARISON = {
         workloads=(FIRST, TEXT),
         seeds=(0, 1, 2, 3, 4),
         arms=refinement_arms,
-        report=functools.partial(write_evidence, name="{workload}_refinement"),
+        report=report_refinement,
     ),
     "comparison": Study(
         what="How good is a schedule for what you have to know in advance?",

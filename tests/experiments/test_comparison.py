@@ -1,12 +1,16 @@
 """Error against what you had to know: who stands where."""
 
+import numpy as np
 import pytest
 
 from experiments import figures
+from experiments.config import RunConfig
+from experiments.jobs import FinishedJob, Job
+from experiments.records import write_gradient_norms
 from experiments.rivals.rules import LEVELS, RULES, Rule
 from experiments.schedules import SCHEDULES
 from experiments.studies import STUDIES
-from experiments.studies.comparison import report_comparison
+from experiments.studies.comparison import report_comparison, report_refinement
 from experiments.studies.needs import draw
 from experiments.studies.rows import EvidenceRow, write_rows
 from experiments.studies.study import Runs
@@ -21,6 +25,14 @@ def rows(name, *errors):
 
 def labels(panels):
     return [[tick.get_text() for tick in p.get_yticklabels()] for p in panels]
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """What is saved: figures and their paths."""
+    found = []
+    monkeypatch.setattr(figures, "save", lambda *drawing: found.append(drawing))
+    return found
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -89,9 +101,7 @@ def test_the_figure_has_a_column_for_each_workload():
     assert dots[right] == {"multistep": 40.0, "cosine": 20.0}
 
 
-def test_the_report_draws_the_tables_of_its_arms(tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(figures, "save", lambda *drawing: drawn.append(drawing))
+def test_the_report_draws_the_tables_of_its_arms(tmp_path, drawn):
     write_rows(tmp_path / "fashion_mnist_mlp_comparison.csv", rows("multistep", 10.0))
     # Of another day's study, which had an arm that this one has not.
     stale = [*rows("multistep", 10.0), *rows("nobody", 10.0)]
@@ -100,3 +110,30 @@ def test_the_report_draws_the_tables_of_its_arms(tmp_path, monkeypatch):
     ((figure, path),) = drawn
     assert path == tmp_path / "comparison_needs.png"
     assert labels(figure.axes) == [["multistep"]]
+
+
+def test_the_report_draws_what_was_recorded_and_what_was_made_of_it(tmp_path, drawn):
+    def finished(preset, seed, rates, first=None):
+        config = RunConfig("digits_mlp", preset, epochs=2, seed=seed, learning_rate=0.2)
+        lines = [
+            {"learning_rate": rate, "test_error": 3.0, "seconds": 1.0} for rate in rates
+        ]
+        return FinishedJob(Job(preset, config, tmp_path / preset, first), lines)
+
+    first = finished("linear_decay_recorded", 1000, []).job
+    first.folder.mkdir()
+    write_gradient_norms(first.folder, np.array([4.0, 2.0, 1.0]))
+    done = [
+        finished("linear_decay", 0, [0.2, 0.1]),
+        finished("refined", 0, [0.1, 0.15], first),
+        finished("refined", 1, [0.12, 0.16], first),
+    ]
+    report_refinement(Runs("refinement", done, 3), tmp_path)
+    ((figure, path),) = drawn
+    assert path == tmp_path / "digits_mlp_refinement.png"
+    recorded, made = (
+        [line.get_xydata().tolist() for line in panel.lines] for panel in figure.axes
+    )
+    assert recorded == [[[0, 4], [1, 2], [2, 1]]]
+    decay = [[0, 0.2], [2, 0]]
+    assert made == [[[0, 0.1], [1, 0.15]], [[0, 0.12], [1, 0.16]], decay]
