@@ -53,7 +53,7 @@ from IPython.display import Markdown, display
 from autodrop_optax import record_gradient_norms, refine_schedule
 from autodrop_optax.refinement import recorded_gradient_norms
 from experiments.pages import STUDIES, finals
-from experiments.presets import PRESETS
+from experiments.studies.comparison import comparison_arms
 from experiments.studies.needs import draw
 from experiments.studies.rows import differences_by_schedule, read_rows
 from experiments.summaries import mean_sd, t_limit, t_statistic
@@ -128,9 +128,10 @@ plt.show()
 # as knowing it.
 
 # %%
-rows = read_rows(STUDIES / "fashion_mnist_mlp.csv")
-schedules = {row.schedule: PRESETS[row.schedule].config.schedule for row in rows}
-display(draw(rows, schedules, "fashion_mnist_mlp"))
+compared = ("fashion_mnist_mlp", "pydoc_transformer")
+tables = {name: read_rows(STUDIES / f"{name}_comparison.csv") for name in compared}
+arms = [arm for name in compared for arm in comparison_arms(name)]
+display(draw(tables, {arm.label: arm.config.schedule for arm in arms}))
 
 # %% [markdown]
 # ## Refinement in three lines

@@ -18,10 +18,12 @@ from experiments.rivals import abel as abel_rule
 from experiments.rivals import distance as distance_rule
 from experiments.rivals import pflug as pflug_rule
 from experiments.rivals import sasa as sasa_rule
-from experiments.rivals.hypergradient import authors_hypergradient_rate, hypergradient
+from experiments.rivals.hypergradient import hypergradient
 from experiments.rivals.momo import recorded_momo
 from experiments.schedules.schedule import Schedule, observe_apart
 
+# Of the multiplicative rule.
+HYPERGRADIENT_RATE = 1e-3
 # ABEL's last decay, as a fraction of the run.
 LAST_DECAY = 0.85
 # SASA+ tests once per epoch, but at least this often, in steps.
@@ -37,11 +39,14 @@ class Rival(NamedTuple):
 
 
 def hypergradient_times(recipe: Recipe) -> Rival:
-    """The rate by gradient descent on itself (Baydin et al. 2018), multiplicative."""
+    """The rate by gradient descent on itself (Baydin et al. 2018), multiplicative.
+
+    It is moved by a cosine, which has no scale, so that all optimizers have one factor.
+    """
     optimizer = hypergradient(
         recipe.optimizer(1.0),
         recipe.learning_rate,
-        hypergradient_rate=authors_hypergradient_rate(recipe.optimizer_name),
+        hypergradient_rate=HYPERGRADIENT_RATE,
         rule="multiplicative",
         weight_decay=penalty(recipe),
     )
@@ -123,7 +128,11 @@ def with_decay(
 
 
 def penalty(recipe: Recipe) -> float:
-    """The coefficient of an l2 penalty. AdamW's decay is no part of the gradient."""
+    """The coefficient of an l2 penalty.
+
+    AdamW's decay is none: it is no part of the gradient, and its size is that of a
+    factor of the rate. What knows only penalties goes without one.
+    """
     return 0.0 if recipe.optimizer_name == "adamw" else recipe.weight_decay
 
 
@@ -134,7 +143,7 @@ def dog(recipe: Recipe) -> Rival:
         state = state[1]
         return state.max_dist / jnp.sqrt(state.sum_sq_norm_grads + 1e-8)
 
-    return Rival(optax.contrib.dog(weight_decay=recipe.weight_decay), rate)
+    return Rival(optax.contrib.dog(weight_decay=penalty(recipe)), rate)
 
 
 def dowg(recipe: Recipe) -> Rival:
@@ -144,7 +153,7 @@ def dowg(recipe: Recipe) -> Rival:
         state = state[1]
         return state.estim_sq_dist / (jnp.sqrt(state.weighted_sq_norm_grads) + 1e-4)
 
-    return Rival(optax.contrib.dowg(weight_decay=recipe.weight_decay), rate)
+    return Rival(optax.contrib.dowg(weight_decay=penalty(recipe)), rate)
 
 
 def mechanic(recipe: Recipe) -> Rival:
@@ -157,7 +166,7 @@ def mechanic(recipe: Recipe) -> Rival:
 def momo(recipe: Recipe) -> Rival:
     """SGD with momentum at a Polyak step, at most 1 (Schaipp et al. 2023)."""
     return Rival(
-        recorded_momo(beta=recipe.momentum, weight_decay=recipe.weight_decay),
+        recorded_momo(beta=recipe.momentum, weight_decay=penalty(recipe)),
         lambda state: state.learning_rate,
     )
 
@@ -181,7 +190,7 @@ def cocob(recipe: Recipe) -> Rival:
         number = sum(x.size for x in jax.tree.leaves(state.scale))
         return jax.tree.reduce(jnp.add, sums) / number
 
-    optimizer = optax.contrib.cocob(alpha=alpha, weight_decay=recipe.weight_decay)
+    optimizer = optax.contrib.cocob(alpha=alpha, weight_decay=penalty(recipe))
     return Rival(optimizer, rate)
 
 

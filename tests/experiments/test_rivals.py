@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from slow import slow_but
 
@@ -71,6 +72,38 @@ def test_weight_decay_is_of_the_recipes_kind(optimizer, name):
     assert same == (optimizer == "adamw")
     recipe = recipe_of(optimizer=optimizer, learning_rate=0.01, weight_decay=0.1)
     assert penalty(recipe) == {"sgd": 0.1, "adamw": 0.0}[optimizer]
+
+
+@pytest.mark.parametrize("name", ["dog", "dowg", "momo", "cocob"])
+def test_decoupled_decay_is_no_penalty(name):
+    params = jnp.array([1.0, -2.0])
+    gradients = jnp.array([1e-3, 1e-3])
+
+    def steps(optimizer, weight_decay):
+        recipe = recipe_of(
+            optimizer=optimizer, learning_rate=0.01, weight_decay=weight_decay
+        )
+        rival = optax.with_extra_args_support(RIVALS[name](recipe).optimizer)
+        state = rival.init(params)
+        for _ in range(2):
+            updates, state = rival.update(gradients, state, params, value=1.0)
+        return np.asarray(updates)
+
+    assert np.any(steps("sgd", 0.1) != steps("sgd", 0.0))
+    np.testing.assert_array_equal(steps("adamw", 0.1), steps("adamw", 0.0))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_multiplicative_hypergradients_move_every_optimizers_rate_alike(optimizer):
+    rival = RIVALS["hypergradient_times"](
+        recipe_of(optimizer=optimizer, learning_rate=0.01)
+    )
+    params = jnp.ones(2)
+    state = rival.optimizer.init(params)
+    before = rival.learning_rate(state)
+    for _ in range(2):  # the first has no direction before it
+        _, state = rival.optimizer.update(jnp.ones(2), state, jnp.zeros(2))
+    np.testing.assert_allclose(rival.learning_rate(state), before * 1.001, rtol=1e-6)
 
 
 def test_settings_that_follow_the_recipe():
