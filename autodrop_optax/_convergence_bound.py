@@ -10,6 +10,7 @@ and D = |x_1 - x*| (Defazio et al., 2023, the bound on the last iterate of SGD):
 eta_T does not move x_T: in the bound it is a number to choose.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -52,16 +53,9 @@ def convergence_bound(
       ValueError: an argument is out of its range, or the lengths differ.
       ImportError: scipy is not installed and the last step size is 0.
     """
-    step_sizes, norms = _checked(step_sizes, gradient_norms)
-    _check_distance(distance)
+    problem = _Problem.of(step_sizes, gradient_norms, distance)
     with jax.enable_x64(True):
-
-        def bound(steps) -> float:
-            return float(sum(_terms(steps, norms, distance)))
-
-        if step_sizes[-1] == 0:
-            step_sizes = _with_best_last(step_sizes, bound)
-        return bound(step_sizes)
+        return problem.with_best_last(_Problem.bound).bound()
 
 
 def best_learning_rate(
@@ -81,19 +75,9 @@ def best_learning_rate(
       ValueError: as there.
       ImportError: as there.
     """
-    values, norms = _checked(values, gradient_norms)
-    _check_distance(distance)
-
-    # With c times the values the bound is a / c + b c, at best 2 sqrt(a b).
-    def best_bound(steps) -> float:
-        a, b = _terms(steps, norms, distance)
-        return 2 * float(jnp.sqrt(a * b))
-
+    problem = _Problem.of(values, gradient_norms, distance)
     with jax.enable_x64(True):
-        if values[-1] == 0:
-            values = _with_best_last(values, best_bound)
-        a, b = _terms(values, norms, distance)
-        return float(jnp.sqrt(a / b))
+        return problem.with_best_last(_Problem.best_bound).best_factor()
 
 
 def minimise_bound(
@@ -119,44 +103,107 @@ def minimise_bound(
       ValueError: an argument is out of its range.
       ImportError: scipy is not installed.
     """
-    norms = checked_norms(gradient_norms)
-    _check_distance(distance)
-    scale = np.exp(np.log(norms).mean())  # the problem without units
-    norms = norms / scale
-    closed = refinement_arrays(norms, smoothing=0.0).values
+    closed = refinement_arrays(gradient_norms, smoothing=0.0).values
+    # Without units, and with steps that are still to be found.
+    problem = _Problem.of(closed, gradient_norms, distance)._replace(factor=1.0)
     with jax.enable_x64(True):
-        rate = best_learning_rate(closed, norms)
-        start = _with_best_last(
-            rate * closed, lambda steps: float(sum(_terms(steps, norms, 1.0)))
-        )
+        start = problem.with_best_last(_Problem.best_bound)
         # In logarithms every step size is positive and all are of one scale.
         result = import_scipy("optimize").minimize(
-            lambda logs: tuple(map(np.asarray, _bound_of_logs(logs, norms))),
-            np.log(start),
+            lambda logs: tuple(map(np.asarray, _bound_of_logs(logs, problem.norms))),
+            np.log(start.best_factor() * start.steps),
             jac=True,
             method="L-BFGS-B",
             options={"maxiter": 10_000, "maxfun": 20_000, "ftol": 1e-13, "gtol": 1e-10},
         )
-        step_sizes = np.exp(result.x)
-        bound = float(sum(_terms(step_sizes, norms, 1.0)))
-    values = np.append(step_sizes[:-1], 0.0)
+        found = problem._replace(steps=np.exp(result.x))
+        bound = found.bound()
+    values = np.append(found.steps[:-1], 0.0)
     return BoundMinimum(
-        step_sizes=step_sizes * (distance / scale),
+        step_sizes=found.steps * (distance / problem.scale),
         values=values / values.max(),
-        bound=bound * distance * scale,
+        bound=bound,
     )
 
 
+class _Problem(NamedTuple):
+    """The bound without units, in which nothing overflows: a / factor + b factor."""
+
+    steps: np.ndarray  # shape (T,), float64: relative to the largest
+    norms: np.ndarray  # shape (T,), float64: relative to their geometric mean
+    factor: float  # the largest step in units of distance / scale
+    distance: float
+    scale: float  # that mean
+
+    @classmethod
+    def of(cls, step_sizes, gradient_norms, distance: float) -> "_Problem":
+        """Checks what users give and takes the units out of it."""
+        steps, norms = checked_values(step_sizes), checked_norms(gradient_norms)
+        if len(steps) != len(norms):
+            raise ValueError(
+                "There must be as many step sizes as gradient norms, got"
+                f" {len(steps)} and {len(norms)}."
+            )
+        try:
+            valid = np.ndim(distance) == 0 and 0 < distance < np.inf
+        except TypeError:
+            valid = False
+        if not valid:
+            raise ValueError(f"distance must be positive and finite, got {distance!r}.")
+        peak, scale = steps.max(), np.exp(np.log(norms).mean())
+        factor = peak * (scale / distance)
+        return cls(steps / peak, norms / scale, factor, distance, scale)
+
+    def bound(self) -> float:
+        """The bound with these steps."""
+        a, b = map(float, _terms(self.steps, self.norms))
+        return self.distance * self.scale * (a / self.factor + b * self.factor)
+
+    def best_bound(self) -> float:
+        """The bound with the steps times what is best, without units."""
+        a, b = map(float, _terms(self.steps, self.norms))
+        return 2 * (a * b) ** 0.5
+
+    def best_factor(self) -> float:
+        """What is best to multiply the steps by."""
+        a, b = map(float, _terms(self.steps, self.norms))
+        return (a / b) ** 0.5 / self.factor
+
+    def with_best_last(self, objective: Callable[["_Problem"], float]) -> "_Problem":
+        """With the last step, where it is 0, replaced by what is best for it.
+
+        Args:
+          objective: a method of this class, to be made small.
+        """
+        if self.steps[-1] > 0:
+            return self
+
+        def with_last(log) -> _Problem:
+            return self._replace(steps=np.append(self.steps[:-1], np.exp(log)))
+
+        # Far wider than where it can be: the bound rises with its logarithm on both
+        # sides. Steps far too small ask for a last one that makes up for them.
+        low = -4 * np.log(len(self.steps)) - 10
+        high = max(30.0, 10 - np.log(self.factor * self.norms.min()))
+        found = import_scipy("optimize").minimize_scalar(
+            lambda log: objective(with_last(log)),
+            bounds=(low, high),
+            method="bounded",
+            options={"xatol": 1e-9},
+        )
+        return with_last(found.x)
+
+
 @jax.jit
-def _terms(step_sizes, norms, distance) -> tuple[jax.Array, jax.Array]:
+def _terms(steps, norms) -> tuple[jax.Array, jax.Array]:
     """The term of the distance and all others, float64 scalars."""
-    squares = (norms * step_sizes) ** 2
-    from_here = jnp.cumsum(step_sizes[::-1])[::-1]  # over p >= k
+    squares = (norms * steps) ** 2
+    from_here = jnp.cumsum(steps[::-1])[::-1]  # over p >= k
     squares_from_here = jnp.cumsum(squares[::-1])[::-1]
     total = from_here[0]
-    each = step_sizes[:-1] * squares_from_here[:-1] / (from_here[1:] * from_here[:-1])
+    each = steps[:-1] * squares_from_here[:-1] / (from_here[1:] * from_here[:-1])
     return (
-        distance**2 / (2 * total),
+        1 / (2 * total),
         squares_from_here[0] / (2 * total) + jnp.sum(each) / 2,
     )
 
@@ -164,36 +211,4 @@ def _terms(step_sizes, norms, distance) -> tuple[jax.Array, jax.Array]:
 @jax.jit
 @jax.value_and_grad
 def _bound_of_logs(logs, norms):
-    return sum(_terms(jnp.exp(logs), norms, 1.0))
-
-
-def _with_best_last(step_sizes: np.ndarray, bound) -> np.ndarray:
-    """The step sizes with the last, a zero, replaced by the one with the best bound."""
-
-    def with_last(log):
-        return np.append(step_sizes[:-1], np.exp(log) * step_sizes.max())
-
-    # Far wider than where it can be: the bound rises with its logarithm on both sides,
-    # unless steps far too small ask for a last one that makes up for them.
-    found = import_scipy("optimize").minimize_scalar(
-        lambda log: bound(with_last(log)),
-        bounds=(-4 * np.log(len(step_sizes)) - 10, 30.0),
-        method="bounded",
-        options={"xatol": 1e-9},
-    )
-    return with_last(found.x)
-
-
-def _checked(step_sizes, gradient_norms) -> tuple[np.ndarray, np.ndarray]:
-    step_sizes, norms = checked_values(step_sizes), checked_norms(gradient_norms)
-    if len(step_sizes) != len(norms):
-        raise ValueError(
-            f"There must be as many step sizes as gradient norms, got {len(step_sizes)}"
-            f" and {len(norms)}."
-        )
-    return step_sizes, norms
-
-
-def _check_distance(distance: float) -> None:
-    if not 0 < distance < np.inf:
-        raise ValueError(f"distance must be positive and finite, got {distance!r}.")
+    return sum(_terms(jnp.exp(logs), norms))

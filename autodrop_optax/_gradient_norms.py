@@ -45,7 +45,8 @@ def record_gradient_norms(
       An :class:`optax.GradientTransformationExtraArgs` with a
       :class:`autodrop_optax.refinement.GradientNormsState`. A norm that is infinite or
       NaN is recorded as such. Norms are summed up in float32, in float64 over leaves of
-      that. With sharded gradients only scalars are exchanged.
+      that; l2 norms by their squares, so that one beyond 1e19 is recorded as infinite
+      and one under 1e-22 as 0. With sharded gradients only scalars are exchanged.
 
     Raises:
       ValueError: an argument is out of its range. In ``update``: the state was made

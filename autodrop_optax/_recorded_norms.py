@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import optax
+from jax.core import Tracer
 
 
 class GradientNormsState(NamedTuple):
@@ -33,8 +34,8 @@ def recorded_gradient_norms(opt_state: optax.OptState) -> np.ndarray:
       several runs, stacked by ``jax.vmap``, of shape ``(..., norms)``.
 
     Raises:
-      ValueError: there is no such state, or more than one, or the stacked runs have not
-        made the same number of steps.
+      ValueError: there is no such state, or more than one, it is being traced, or the
+        stacked runs have not made the same number of steps.
     """
     nodes = jax.tree.leaves(opt_state, is_leaf=_is_state)
     found = [node for node in nodes if isinstance(node, GradientNormsState)]
@@ -48,7 +49,13 @@ def recorded_gradient_norms(opt_state: optax.OptState) -> np.ndarray:
         raise ValueError(
             "opt_state must hold the state of one record_gradient_norms(...), found"
             f" {len(found)}. Put the link into the chain; where there are several, pass"
-            " the part of the state that is meant."
+            " the part of the state that is meant; restore a checkpoint with a target"
+            " that has the structure of optimizer.init(params)."
+        )
+    if any(isinstance(x, Tracer) for x in found[0]):
+        raise ValueError(
+            "opt_state is being traced: the recorded norms are read between two runs,"
+            " outside of jax.jit."
         )
     step, every, norms = jax.device_get(found[0])
     if not (np.all(step == step.flat[0]) and np.all(every == every.flat[0])):

@@ -108,6 +108,12 @@ def refinement_arrays(
     relative = (norms.min() / norms) ** exponent
     later = np.append(np.cumsum(relative[:0:-1])[::-1], 0.0)
     values = relative * later
+    if not values.max() > 0:
+        raise ValueError(
+            f"gradient_norms from {norms.min():g} to {norms.max():g} are too far apart:"
+            " float64 does not hold their weights. Pass those that can be trusted, and"
+            " num_steps."
+        )
     with np.errstate(over="ignore", under="ignore"):
         weights = norms**-exponent
     return Refinement(norms, weights, values / values.max())
@@ -179,7 +185,8 @@ def smooth(norms: np.ndarray, smoothing: float) -> np.ndarray:
       Shape ``(T,)``, float64.
     """
     try:
-        in_range = 0 <= smoothing <= 1 and not isinstance(smoothing, bool)
+        boolean = isinstance(smoothing, bool | np.bool)
+        in_range = not boolean and np.ndim(smoothing) == 0 and 0 <= smoothing <= 1
     except (TypeError, ValueError):
         in_range = False
     if not in_range:
@@ -254,13 +261,20 @@ def schedule_from_values(values: npt.ArrayLike) -> optax.Schedule:
       the shape of i.
 
     Raises:
-      ValueError: the values are not a vector of finite numbers, some of them positive.
+      ValueError: the values are not a vector of numbers that are finite in float32,
+        some of them positive.
     """
-    table = np.append(checked_values(values), 0.0).astype(np.float32)
+    with np.errstate(over="ignore"):
+        rounded = checked_values(values).astype(np.float32)
+    table = np.append(checked_values(rounded), 0.0).astype(np.float32)
 
     def schedule(count):
-        step = jnp.clip(jnp.asarray(count), 0, len(table) - 1).astype(jnp.int32)
-        return jnp.asarray(table)[step]
+        count = jnp.asarray(count)
+        # A narrow type may not hold the length of the table, to which it is clipped.
+        if count.dtype.itemsize < 4:
+            real = jnp.issubdtype(count.dtype, jnp.floating)
+            count = count.astype(jnp.float32 if real else jnp.int32)
+        return jnp.asarray(table)[jnp.clip(count, 0, len(table) - 1).astype(jnp.int32)]
 
     return schedule
 

@@ -123,6 +123,27 @@ def test_units(minima):
     )
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e-25, 1e25, 1e200])
+def test_step_sizes_of_any_unit(scale):
+    steps = np.array([1.0, 0.7, 0.4, 0.2])
+    best = best_learning_rate(steps, np.ones(4))
+    found = best_learning_rate(scale * steps, np.ones(4))
+    assert found == pytest.approx(best / scale, rel=1e-12)
+    # a / c + b c, of which one is left where c is far from its best.
+    bound = convergence_bound(scale * steps, np.ones(4))
+    half = convergence_bound(best * steps, np.ones(4)) / 2
+    assert bound == pytest.approx(half * max(scale / best, best / scale), rel=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e-15, 1e-8])
+def test_a_last_step_makes_up_for_steps_far_too_small(scale):
+    steps = scale * np.array([1.0, 0.5, 0.0])
+    ends = np.geomspace(1e-3, 1e3, 2001)
+    scanned = [convergence_bound([*steps[:2], end], np.ones(3)) for end in ends]
+    found = convergence_bound(steps, np.ones(3))
+    assert min(scanned) * (1 - 1e-4) < found < min(scanned) * (1 + 1e-9)
+
+
 @pytest.mark.parametrize(
     ("steps", "norms", "distance", "message"),
     [
@@ -132,6 +153,8 @@ def test_units(minima):
         (np.ones(3), np.zeros(3), 1.0, "of 3 there are 3 zero"),
         (np.ones(3), np.ones(3), 0.0, "distance must be positive and finite, got 0"),
         (np.ones(3), np.ones(3), np.nan, "distance must be positive"),
+        (np.ones(3), np.ones(3), "far", "distance must be positive .* got 'far'"),
+        (np.ones(3), np.ones(3), [1.0], "distance must be positive"),
     ],
 )
 @pytest.mark.parametrize("function", [convergence_bound, best_learning_rate])

@@ -263,3 +263,7 @@ def test_reading_what_is_no_state():
     assert set(plain) == set(GradientNormsState._fields)
     with pytest.raises(ValueError, match="plain dictionary"):
         recorded_gradient_norms([plain])
+    with pytest.raises(ValueError, match="restore a checkpoint with a target"):
+        recorded_gradient_norms([list(plain.values())])
+    with pytest.raises(ValueError, match=r"being traced.* outside of jax\.jit"):
+        jax.jit(recorded_gradient_norms)(link.init(params))

@@ -101,6 +101,14 @@ def test_it_is_a_schedule_of_optax(jit):
     np.testing.assert_array_equal(call(jnp.arange(6)), [1, 0.75, 0.5, 0.25, 0, 0])
 
 
+@pytest.mark.parametrize("dtype", [jnp.int8, jnp.uint8, jnp.int16, jnp.uint32, bool])
+def test_steps_counted_in_types_narrower_than_the_schedule_is_long(dtype):
+    schedule = schedule_from_values(np.arange(1, 70_001))
+    steps = [0, 1] if dtype is bool else [0, 5, 100]
+    found = schedule(jnp.array(steps, dtype))
+    np.testing.assert_array_equal(found, np.add(steps, 1))
+
+
 def test_it_drives_an_optimizer_in_a_scan():
     optimizer = optax.chain(
         optax.sgd(1.0), optax.scale_by_schedule(refine_schedule(np.ones(5)))
@@ -135,6 +143,11 @@ def test_scales_at_the_ends_of_float64():
     for scale in (1e-250, 1e250):
         values = refinement_arrays(shape * scale).values
         np.testing.assert_allclose(values, exact, rtol=1e-12)
+
+
+def test_norms_whose_weights_float64_does_not_hold():
+    with pytest.raises(ValueError, match=r"from 1e-200 to 1e\+200 are too far apart"):
+        refine_schedule([1e200, 1e190, 1e-200], smoothing=0)
 
 
 def faulty(**at):
@@ -176,6 +189,8 @@ def test_faulty_norms_are_counted_and_placed(function, norms, message):
         ({"smoothing": 1.5}, "between 0 and 1, got 1.5"),
         ({"smoothing": "some"}, "between 0 and 1, got 'some'"),
         ({"smoothing": float("nan")}, "between 0 and 1, got nan"),
+        ({"smoothing": np.array([0.1])}, r"between 0 and 1, got array\(\[0.1\]\)"),
+        ({"smoothing": np.True_}, "between 0 and 1, got np.True_"),
         ({"num_steps": 0}, "num_steps must be an integer of at least 1"),
         ({"num_steps": 1}, "at least 2, got 3 values and num_steps=1"),
         ({"num_steps": 2.5}, "num_steps must be an integer"),
@@ -248,6 +263,12 @@ def test_values_that_are_no_schedule(values, message):
         schedule_from_values(values)
     with pytest.raises(ValueError, match=message):
         resample(values, 5)
+
+
+@pytest.mark.parametrize("values", [[1e39, 1.0], [1e-50, 1e-50]])
+def test_values_that_float32_does_not_hold(values):
+    with pytest.raises(ValueError, match="must be finite, none negative and some pos"):
+        schedule_from_values(values)
 
 
 def test_nothing_left_by_resampling():
