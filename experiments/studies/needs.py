@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from autodrop_optax.plot import COLORS
 from experiments.rivals.rules import LEVELS, RULES
 from experiments.studies.rows import TARGET, EvidenceRow, by_schedule
-from experiments.workloads import WORKLOADS
 
 # What has more than so many times the error of multi-step stands at the edge, with its
 # number.
@@ -57,12 +56,11 @@ def draw(
                 panel.tick_params(axis="x", length=0)
                 panel.spines["bottom"].set_visible(False)
         column[-1].set_xlim(low, edge)
-        column[-1].set_xlabel("final test error in % (mean ± sd; line: multi-step)")
-        entry = WORKLOADS[workload]
-        column[0].set_title(f"{entry.data}, {entry.network}\n", fontsize=9)
+        column[0].set_title(f"{workload}\n", fontsize=10)
     for panel, level in zip(panels[:, 0], by_level, strict=True):
         panel.set_title(level, loc="left", fontsize=9, fontweight="bold")
     figure.suptitle("Error against what you had to know", fontsize=11)
+    figure.supxlabel("final test error in % (mean ± sd; line: multi-step)", fontsize=10)
     return figure
 
 

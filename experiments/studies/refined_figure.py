@@ -25,7 +25,6 @@ def draw_refined(finished: Sequence[FinishedJob], workload: str) -> Figure:
       The figure: on the left a first run of each arm, that of its lowest seed; on the
       right all second runs.
     """
-    entry = WORKLOADS[workload]
     figure = Figure(figsize=(7.2, 3.0), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
@@ -49,7 +48,8 @@ def draw_refined(finished: Sequence[FinishedJob], workload: str) -> Figure:
         color="0.5",
         label="linear decay itself",
     )
-    left.set(xlabel="epoch", ylabel=f"{norm_of(entry.optimizer)} norm of the gradient")
+    norm = norm_of(WORKLOADS[workload].optimizer)
+    left.set(xlabel="epoch", ylabel=f"{norm} norm of the gradient")
     left.set_title("First run, one of each", fontsize=10)
     right.set(xlabel="epoch", ylabel="learning rate")
     right.set_title("Second runs", fontsize=10)
@@ -57,5 +57,5 @@ def draw_refined(finished: Sequence[FinishedJob], workload: str) -> Figure:
         panel.set_ylim(0, None)
         panel.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    figure.suptitle(f"Refinement: {entry.data}, {entry.network}", fontsize=11)
+    figure.suptitle(f"Refinement on {workload}", fontsize=11)
     return figure
