@@ -60,10 +60,10 @@ def pairs(name: str) -> str:
 
 
 def finals(names: str) -> str:
-    """The final errors of several workloads, a column each."""
+    """The final errors of several tables, a column each with its workload's name."""
     return finals_table(
         {
-            f"`{name}` (n = {seeds(rows)})": rows
+            f"`{rows[0].workload}` (n = {seeds(rows)})": rows
             for name in names.split()
             for rows in [read_rows(STUDIES / f"{name}.csv")]
         }

@@ -77,9 +77,11 @@ names = (
     "fashion_mnist_mlp",
     "digits_mlp",
     "fashion_mnist_resnet",
-    "pydoc_transformer",
+    "pydoc_transformer_comparison",
 )
-for name in names:
+tables = {name: read_rows(STUDIES / f"{name}.csv") for name in names}
+workloads = [rows[0].workload for rows in tables.values()]
+for name in workloads:
     print(f"{name}: {WORKLOADS[name].data}; {WORKLOADS[name].network}")
 display(Markdown(finals(" ".join(names))))
 
@@ -88,19 +90,15 @@ display(Markdown(finals(" ".join(names))))
 # points of error. Left of the line is better.
 
 # %%
-differences = {
-    name: differences_by_schedule(read_rows(STUDIES / f"{name}.csv")) for name in names
-}
-most = [
-    s for s in differences[names[0]] if sum(s in d for d in differences.values()) > 2
-]
+differences = [differences_by_schedule(rows) for rows in tables.values()]
+most = [s for s in differences[0] if sum(s in found for found in differences) > 2]
 shown = most[::-1]  # the axis counts from below
 figure, panels = plt.subplots(
-    1, len(names), figsize=(11, 3.2), sharey=True, layout="constrained"
+    1, len(tables), figsize=(11, 3.2), sharey=True, layout="constrained"
 )
-for panel, name in zip(panels, names, strict=True):
+for panel, name, found in zip(panels, workloads, differences, strict=True):
     for height, schedule in enumerate(shown):
-        values = differences[name].get(schedule)
+        values = found.get(schedule)
         if values is None:
             continue
         told_apart = abs(t_statistic(values)) > t_limit(len(values))
@@ -122,16 +120,16 @@ plt.show()
 # %% [markdown]
 # ## What you have to know
 #
-# A schedule that knows more should do better. Below, all schedules of the first workload,
-# in groups by what they must be told before the run. AutoDrop itself asks for no total
-# number of steps; the settings called `scaled` follow the length of the run, and so count
-# as knowing it.
+# A schedule that knows more should do better. Below, schedules and rivals on two
+# workloads, five seeds each, in groups by what they must be told before the run. AutoDrop
+# itself asks for no total number of steps; the settings called `scaled` follow the length
+# of the run, and so count as knowing it.
 
 # %%
 compared = ("fashion_mnist_mlp", "pydoc_transformer")
-tables = {name: read_rows(STUDIES / f"{name}_comparison.csv") for name in compared}
+rows = {name: read_rows(STUDIES / f"{name}_comparison.csv") for name in compared}
 arms = [arm for name in compared for arm in comparison_arms(name)]
-display(draw(tables, {arm.label: arm.config.schedule for arm in arms}))
+display(draw(rows, {arm.label: arm.config.schedule for arm in arms}))
 
 # %% [markdown]
 # ## Refinement in three lines
@@ -223,6 +221,6 @@ for name, schedule in {"linear decay": linear, "refined": refined}.items():
 # %% [markdown]
 # Where the norms hardly change, or change with the noise alone, there is little to
 # refine, and the schedule stays close to linear decay. Where they fall because the loss
-# does, as here, the refined schedule begins with a warm-up. On the ten convex problems of the
-# repository that was better than linear decay in none of twenty cases. Compare the two on
-# your task before you rely on it.
+# does, as here, the refined schedule begins with a warm-up. In the repository's
+# experiments that was better than linear decay in none of twenty convex cases and on
+# neither of two networks. Compare the two on your task before you rely on it.

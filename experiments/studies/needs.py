@@ -13,7 +13,7 @@ from experiments.studies.rows import TARGET, EvidenceRow, by_schedule
 
 # What has more than so many times the error of multi-step stands at the edge, with its
 # number.
-EDGE = 1.25
+EDGE = 1.2
 
 
 def draw(

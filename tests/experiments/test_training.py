@@ -84,7 +84,7 @@ def test_record_of_a_run(finished):
     assert config["workload"] == "digits_mlp"
     assert config["autodrop"]["drop_delay"] == 20
     environment = json.loads((finished / "environment.json").read_text())
-    assert environment["jax"] == jax.__version__
+    assert environment["versions"]["jax"] == jax.__version__
     assert environment["platform"] == jax.devices()[0].platform
     assert environment["data"] == "Digits (1347 train, 450 test) from scikit-learn"
 
