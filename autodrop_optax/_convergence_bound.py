@@ -150,7 +150,7 @@ class _Problem(NamedTuple):
             valid = False
         if not valid:
             raise ValueError(f"distance must be positive and finite, got {distance!r}.")
-        peak, scale = steps.max(), np.exp(np.log(norms).mean())
+        peak, scale = float(steps.max()), float(np.exp(np.log(norms).mean()))
         factor = peak * (scale / distance)
         return cls(steps / peak, norms / scale, factor, distance, scale)
 

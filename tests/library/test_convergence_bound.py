@@ -131,6 +131,7 @@ def test_step_sizes_of_any_unit(scale):
     assert found == pytest.approx(best / scale, rel=1e-12)
     # a / c + b c, of which one is left where c is far from its best.
     bound = convergence_bound(scale * steps, np.ones(4))
+    assert type(bound) is type(found) is float
     half = convergence_bound(best * steps, np.ones(4)) / 2
     assert bound == pytest.approx(half * max(scale / best, best / scale), rel=1e-12)
 
