@@ -120,7 +120,7 @@ def minimise_bound(
         bound = found.bound()
     values = np.append(found.steps[:-1], 0.0)
     return BoundMinimum(
-        step_sizes=found.steps * (distance / problem.scale),
+        step_sizes=found.steps * (problem.distance / problem.scale),
         values=values / values.max(),
         bound=bound,
     )
@@ -151,6 +151,7 @@ class _Problem(NamedTuple):
         if not valid:
             raise ValueError(f"distance must be positive and finite, got {distance!r}.")
         peak, scale = float(steps.max()), float(np.exp(np.log(norms).mean()))
+        distance = float(distance)  # a float32 would round what it is multiplied by
         factor = peak * (scale / distance)
         return cls(steps / peak, norms / scale, factor, distance, scale)
 

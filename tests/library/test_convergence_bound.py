@@ -132,6 +132,9 @@ def test_step_sizes_of_any_unit(scale):
     # a / c + b c, of which one is left where c is far from its best.
     bound = convergence_bound(scale * steps, np.ones(4))
     assert type(bound) is type(found) is float
+    assert convergence_bound(steps, np.ones(4), distance=np.float32(1)) == (
+        convergence_bound(steps, np.ones(4))
+    )
     half = convergence_bound(best * steps, np.ones(4)) / 2
     assert bound == pytest.approx(half * max(scale / best, best / scale), rel=1e-12)
 
