@@ -266,7 +266,8 @@ def schedule_from_values(values: npt.ArrayLike) -> optax.Schedule:
     """
     with np.errstate(over="ignore"):
         rounded = checked_values(values).astype(np.float32)
-    table = np.append(checked_values(rounded), 0.0).astype(np.float32)
+    checked_values(rounded)  # float32 may have made them infinite, or all zero
+    table = np.append(rounded, np.float32(0))
 
     def schedule(count):
         count = jnp.asarray(count)

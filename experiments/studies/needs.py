@@ -75,7 +75,7 @@ def standing(tables: Iterable[Mapping[str, Sequence[EvidenceRow]]]) -> list[str]
 
 
 def limits(groups: Mapping[str, Sequence[EvidenceRow]]) -> tuple[float, float]:
-    """Where the axis begins and ends; what is beyond its end stands at its edge."""
+    """Where the axis begins and ends, in % of error; the rest stands at its edge."""
     most = EDGE * mean(groups[TARGET])
     high = max(mean(g) + spread(g) for g in groups.values() if mean(g) <= most)
     low = min(mean(g) - spread(g) for g in groups.values())
