@@ -37,7 +37,7 @@ from autodrop_optax._placement import (
     store,
     to_host,
 )
-from autodrop_optax._settings import AutoDropHyperparams, Settings
+from autodrop_optax._settings import EpochAutoDropHyperparams, Settings
 from autodrop_optax._trees import (
     check_measurable,
     inexact_leaves,
@@ -50,7 +50,7 @@ from autodrop_optax._trees import (
 )
 
 
-class AutoDropState(NamedTuple):
+class EpochAutoDropState(NamedTuple):
     """State of AutoDrop. Its structure, shapes and dtypes never change.
 
     The three trees have the parameters' structure; leaves that are not floating point
@@ -72,12 +72,12 @@ class AutoDropState(NamedTuple):
     anchor: optax.Params  # dtypes of the parameters [y]
     previous_step: optax.Params  # dtypes of the parameters, float32 at least [s_{t-1}]
     average: optax.Params | None  # the same [2 z / (k (k + 1))]; None: no averaging
-    hyperparams: AutoDropHyperparams
+    hyperparams: EpochAutoDropHyperparams
 
 
 def init_state(
     settings: Settings, params: optax.Params, *, counting: bool
-) -> AutoDropState:
+) -> EpochAutoDropState:
     """Returns the state before the first epoch.
 
     Args:
@@ -112,7 +112,7 @@ def init_state(
         return stored(wide_zeros(x)) if is_inexact(x) else jnp.copy(x)
 
     hyperparams = settings.hyperparams()
-    state = AutoDropState(
+    state = EpochAutoDropState(
         step=jnp.zeros((), jnp.int32) if counting else None,
         epoch=jnp.zeros((), jnp.int32),
         rate_scale=jnp.ones((), jnp.float32),
@@ -133,8 +133,8 @@ def init_state(
 
 
 def adopt_settings(
-    settings: Settings, state: AutoDropState, *, counting: bool
-) -> AutoDropState:
+    settings: Settings, state: EpochAutoDropState, *, counting: bool
+) -> EpochAutoDropState:
     """Returns the state with the constructor's hyperparameters in place of its own.
 
     A ``threshold`` that is not the one in the state is a new theta, from now on.
@@ -170,8 +170,8 @@ def adopt_settings(
 
 
 def finish_epoch(
-    state: AutoDropState, params: optax.Params
-) -> tuple[AutoDropState, optax.Params]:
+    state: EpochAutoDropState, params: optax.Params
+) -> tuple[EpochAutoDropState, optax.Params]:
     """The end of an epoch: Algorithm 1 from ``s_t = x - y`` to ``y = x``.
 
     Where a step is zero the angle is NaN. Where the parameters are not finite the
@@ -246,7 +246,7 @@ def finish_epoch(
 
     epoch = jnp.asarray(optax.safe_increment(state.epoch))
     num_drops = optax.safe_increment(state.num_drops)
-    state = AutoDropState(
+    state = EpochAutoDropState(
         step=None if state.step is None else jnp.zeros_like(state.step),
         epoch=epoch,
         rate_scale=jnp.where(drop, scale, state.rate_scale),

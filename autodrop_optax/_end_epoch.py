@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import optax
 
-from autodrop_optax._algorithm import AutoDropState, finish_epoch
+from autodrop_optax._algorithm import EpochAutoDropState, finish_epoch
 from autodrop_optax._states import check_layout, find_states, is_state
 from autodrop_optax._trees import merge_covered, select_covered
 
@@ -15,7 +15,8 @@ def end_epoch(
 ) -> tuple[optax.Params, optax.OptState]:
     """Ends an epoch: measures the angle, decides, averages where that is due.
 
-    For :func:`autodrop` without ``steps_per_epoch``. It acts on every such state in
+    For :func:`epoch_autodrop` without ``steps_per_epoch``. It acts on every such state
+    in
     ``opt_state`` (one for each group under ``optax.partition``), each on the
     parameters it covers, and leaves those of :func:`windowed_autodrop` alone. It runs
     under ``jax.jit`` and ``lax.scan``; ``jax.jit(end_epoch, donate_argnums=(0, 1))``
@@ -23,7 +24,7 @@ def end_epoch(
 
     Args:
       params: the parameters at the end of the epoch.
-      opt_state: the state of an optimizer that contains :func:`autodrop`.
+      opt_state: the state of an optimizer that contains :func:`epoch_autodrop`.
 
     Returns:
       The parameters, which are their average after a drop with averaging and else
@@ -39,11 +40,12 @@ def end_epoch(
     if isinstance(params, optax.LookaheadParams):
         raise TypeError(
             "end_epoch got optax.LookaheadParams, whose slow and fast parameters move"
-            " by different rules. Put with_autodrop(..., averaging=False) inside of"
+            " by different rules. Put with_epoch_autodrop(..., averaging=False)"
+            " inside of"
             " optax.lookahead, as its fast optimizer."
         )
     found = find_states(opt_state)
-    states = [state for _, state in found if isinstance(state, AutoDropState)]
+    states = [state for _, state in found if isinstance(state, EpochAutoDropState)]
     if not states:
         raise ValueError(
             "end_epoch on a state of windowed_autodrop, which knows no epochs: it"
@@ -54,12 +56,12 @@ def end_epoch(
         raise ValueError(
             "end_epoch on a state that counts its epochs itself would end each of"
             " them twice. Leave end_epoch out, or build the optimizer with"
-            " autodrop(...) without steps_per_epoch."
+            " epoch_autodrop(...) without steps_per_epoch."
         )
 
     def end(node: Any) -> Any:
         nonlocal params
-        if not isinstance(node, AutoDropState):
+        if not isinstance(node, EpochAutoDropState):
             return node
         state, covered = _finish_epoch_jit(node, select_covered(node.anchor, params))
         params = merge_covered(covered, params)

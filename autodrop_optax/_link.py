@@ -7,7 +7,7 @@ import jax
 import optax
 
 from autodrop_optax._algorithm import (
-    AutoDropState,
+    EpochAutoDropState,
     adopt_settings,
     finish_epoch,
     init_state,
@@ -24,7 +24,7 @@ from autodrop_optax._trees import check_match
 from autodrop_optax._updates import counted_steps, require_params, scale_updates
 
 
-def autodrop(
+def epoch_autodrop(
     learning_rate: chex.Numeric,
     *,
     drop_factor: chex.Numeric = 0.2,
@@ -50,18 +50,21 @@ def autodrop(
     Call :func:`end_epoch` once per epoch. In between the link only scales, so it is
     exact in every position:
 
-    * behind the optimizer, ``chain(sgd(0.1, momentum=0.9), autodrop(0.1))``, it does
+    * behind the optimizer, ``chain(sgd(0.1, momentum=0.9), epoch_autodrop(0.1))``, it
+    does
       what setting the optimizer's learning rate by hand does. Right for every
       optimizer, and the only right place for Adam and its relatives, which cancel any
       scaling of their gradients;
-    * in front of momentum SGD, ``chain(autodrop(0.1), sgd(0.1, momentum=0.9))``, the
+    * in front of momentum SGD, ``chain(epoch_autodrop(0.1), sgd(0.1, momentum=0.9))``,
+    the
       gradient is scaled before the momentum sums it: the heavy-ball method of the
       paper's analysis (equation 7, s = 0).
 
     Do not scale an optimizer whose updates are jumps to a point (``optax.lookahead``,
     ``schedule_free``, ``sam``, ``mechanize``, ``madgrad`` and ``cocob`` of
     ``optax.contrib``): put
-    ``with_autodrop(base, ..., averaging=False)`` inside, around its base optimizer.
+    ``with_epoch_autodrop(base, ..., averaging=False)`` inside, around its base
+    optimizer.
 
     With ``steps_per_epoch`` the link counts for itself: it measures at the first step
     of the next epoch and needs ``params`` in ``update``. A link cannot move
@@ -101,7 +104,8 @@ def autodrop(
 
     Returns:
       An :class:`optax.GradientTransformationExtraArgs` with an
-      :class:`AutoDropState`. ``update`` puts the constructor's numbers into the state,
+      :class:`EpochAutoDropState`. ``update`` puts the constructor's numbers into the
+      state,
       so :func:`optax.inject_hyperparams` works (name ``window``, ``averaging``,
       ``retrigger``, ``anchor``, ``state_dtype``, ``state_memory_kind`` and
       ``steps_per_epoch`` in its ``static_args``), and so
@@ -117,8 +121,8 @@ def autodrop(
 
     Example:
       >>> import jax.numpy as jnp, optax
-      >>> from autodrop_optax import autodrop, autodrop_metrics, end_epoch
-      >>> link = autodrop(0.1, threshold=1.0, drop_delay=2)
+      >>> from autodrop_optax import epoch_autodrop, autodrop_metrics, end_epoch
+      >>> link = epoch_autodrop(0.1, threshold=1.0, drop_delay=2)
       >>> optimizer = optax.chain(optax.sgd(0.1), link)
       >>> params = jnp.array([1.0, -2.0])
       >>> state = optimizer.init(params)
@@ -156,7 +160,7 @@ def autodrop(
                 "averaging=True with steps_per_epoch: a link cannot move the"
                 " parameters. Pass averaging=False; or leave steps_per_epoch out and"
                 " call end_epoch(params, opt_state) once per epoch; or use"
-                " with_autodrop(optimizer, learning_rate, steps_per_epoch)."
+                " with_epoch_autodrop(optimizer, learning_rate, steps_per_epoch)."
             )
 
     def init_fn(params) -> Any:
@@ -167,7 +171,7 @@ def autodrop(
         counting = steps_per_epoch is not None
         state = adopt_settings(settings, state, counting=counting)
         if steps_per_epoch is not None:
-            params = require_params(params, "autodrop(..., steps_per_epoch=...)")
+            params = require_params(params, "epoch_autodrop(..., steps_per_epoch=...)")
             # The step before this one may have ended an epoch with these parameters.
             over = counted_steps(state) >= steps_per_epoch
             state = _finish_epoch_if(over, state, params)
@@ -179,8 +183,8 @@ def autodrop(
 
 @jax.jit  # for those who do not jit: a loop outside of jit is compiled at every call
 def _finish_epoch_if(
-    condition: jax.Array, state: AutoDropState, params: optax.Params
-) -> AutoDropState:
+    condition: jax.Array, state: EpochAutoDropState, params: optax.Params
+) -> EpochAutoDropState:
     """For a link: ends the epoch in the state; the parameters are only read."""
     check_match(params, state.anchor, "params", "those given to init")
     params = jax.lax.stop_gradient(params)

@@ -3,7 +3,7 @@
 import jax
 import optax
 
-from autodrop_optax._algorithm import AutoDropState, angular_velocity_change
+from autodrop_optax._algorithm import EpochAutoDropState, angular_velocity_change
 from autodrop_optax._states import find_states
 from autodrop_optax._windowed_algorithm import WindowedAutoDropState
 
@@ -12,8 +12,8 @@ def autodrop_metrics(opt_state: optax.OptState) -> dict[str, jax.Array]:
     """Returns what there is to log, as scalars that ``float()`` takes.
 
     Args:
-      opt_state: the state of an optimizer that contains :func:`autodrop` or
-        :func:`windowed_autodrop`, or is made by :func:`with_autodrop`.
+      opt_state: the state of an optimizer that contains :func:`epoch_autodrop` or
+        :func:`windowed_autodrop`, or is made by :func:`with_epoch_autodrop`.
 
     Returns:
       A dictionary. With several states in ``opt_state``, the path of each is put in
@@ -29,7 +29,7 @@ def autodrop_metrics(opt_state: optax.OptState) -> dict[str, jax.Array]:
       * ``step_norm``: l2 norm of the last step, of an epoch or from one window's mean
         to the next.
 
-      Of :func:`autodrop` and :func:`with_autodrop` alone:
+      Of :func:`epoch_autodrop` and :func:`with_epoch_autodrop` alone:
 
       * ``delay_count``: k, epochs into the delay; 0 outside of it.
       * ``epoch``: epochs finished.
@@ -61,7 +61,7 @@ def autodrop_metrics(opt_state: optax.OptState) -> dict[str, jax.Array]:
     return metrics
 
 
-def _of_epochs(state: AutoDropState) -> dict[str, jax.Array]:
+def _of_epochs(state: EpochAutoDropState) -> dict[str, jax.Array]:
     return {
         "angular_velocity": state.angles[-1],
         "angular_velocity_change": angular_velocity_change(state.angles),

@@ -23,7 +23,7 @@ Anchor = Literal["after_averaging", "before_averaging"]
 MemoryKind = Literal["device", "pinned_host"]
 
 
-class AutoDropHyperparams(NamedTuple):
+class EpochAutoDropHyperparams(NamedTuple):
     """The constructor's arguments as arrays, with the letters of Algorithm 1.
 
     No name here or in the state is one that optax uses, so that ``optax.tree.get`` for
@@ -42,7 +42,7 @@ class AutoDropHyperparams(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What :func:`autodrop` was given. Tracers and arrays pass unchecked."""
+    """What :func:`epoch_autodrop` was given. Tracers and arrays pass unchecked."""
 
     learning_rate: chex.Numeric
     drop_factor: chex.Numeric
@@ -58,7 +58,7 @@ class Settings:
     state_memory_kind: MemoryKind
 
     def __post_init__(self):
-        check_rates(self, "autodrop", factor_example="0.2 or 0.1")
+        check_rates(self, "epoch_autodrop", factor_example="0.2 or 0.1")
         if self.threshold is None:
             raise ValueError(
                 "threshold must be a number of degrees per epoch, got None. The paper"
@@ -86,9 +86,9 @@ class Settings:
         if self.state_dtype is not None:
             check_floating("state_dtype", self.state_dtype)
 
-    def hyperparams(self) -> AutoDropHyperparams:
+    def hyperparams(self) -> EpochAutoDropHyperparams:
         """Returns the arrays, each with a dtype of its own whatever it came in."""
-        return AutoDropHyperparams(
+        return EpochAutoDropHyperparams(
             initial_learning_rate=as_array(self.learning_rate, jnp.float32),
             drop_factor=as_array(self.drop_factor, jnp.float32),
             min_learning_rate=as_array(self.min_learning_rate, jnp.float32),

@@ -6,11 +6,11 @@ from typing import Any
 import jax
 import optax
 
-from autodrop_optax._algorithm import AutoDropState
+from autodrop_optax._algorithm import EpochAutoDropState
 from autodrop_optax._trees import is_inexact
 from autodrop_optax._windowed_algorithm import WindowedAutoDropState
 
-State = AutoDropState | WindowedAutoDropState
+State = EpochAutoDropState | WindowedAutoDropState
 
 # The states of optimizers whose updates are jumps to a point, and which of their fields
 # is like the parameters. Not every version of optax has them all.
@@ -37,7 +37,7 @@ def is_state(node: Any) -> bool:
 def _is_plain_state(node: Any) -> bool:
     return isinstance(node, Mapping) and any(
         set(kind._fields) <= set(node)
-        for kind in (AutoDropState, WindowedAutoDropState)
+        for kind in (EpochAutoDropState, WindowedAutoDropState)
     )
 
 
@@ -60,7 +60,8 @@ def find_states(opt_state: optax.OptState) -> list[tuple[Any, State]]:
             )
         raise ValueError(
             "opt_state holds no state of AutoDrop. It must come from an optimizer built"
-            " with autodrop(...), with_autodrop(...) or windowed_autodrop(...); got"
+            " with epoch_autodrop(...), with_epoch_autodrop(...) or"
+            " windowed_autodrop(...); got"
             f" {jax.tree.structure(opt_state)}."
         )
     return found
@@ -72,7 +73,7 @@ def _paths(tree: optax.Params | None) -> set[Any]:
 
 
 def _covered(state: State) -> set[Any]:
-    of_epochs = isinstance(state, AutoDropState)
+    of_epochs = isinstance(state, EpochAutoDropState)
     return _paths(state.anchor if of_epochs else state.running_mean)
 
 
@@ -83,7 +84,7 @@ def check_layout(opt_state: optax.OptState, found: Sequence[tuple[Any, State]]) 
       ValueError: two of a kind cover the same parameters, or one scales the jumps of
         another optimizer over the same parameters.
     """
-    for kind in (AutoDropState, WindowedAutoDropState):
+    for kind in (EpochAutoDropState, WindowedAutoDropState):
         states = [state for _, state in found if isinstance(state, kind)]
         if len(states) > 1:
             _check_one_per_parameter(states)
@@ -104,7 +105,7 @@ def _check_one_per_parameter(states: Sequence[State]) -> None:
             raise ValueError(
                 "Two states of AutoDrop cover the parameters at"
                 f" {jax.tree_util.keystr(path) or 'the root'}: each would drop the rate"
-                " and average on its own. Keep one autodrop(...) per parameter."
+                " and average on its own. Keep one epoch_autodrop(...) per parameter."
             )
         taken |= covered
 
@@ -118,8 +119,10 @@ def _check_no_jump_is_scaled(
         if not inside and jumped & _covered(state):
             raise ValueError(
                 f"AutoDrop stands beside a {type(jumper).__name__}, whose updates are"
-                " jumps to a point: scaled, they miss it. Put with_autodrop(base, ...,"
+                " jumps to a point: scaled, they miss it. Put"
+                " with_epoch_autodrop(base, ...,"
                 " averaging=False) inside, around the base optimizer, if it has one. To"
-                " watch its angle alone, keep a state of autodrop(..., threshold=0.0)"
+                " watch its angle alone, keep a state of epoch_autodrop(...,"
+                " threshold=0.0)"
                 " outside of the optimizer's and end its epochs."
             )

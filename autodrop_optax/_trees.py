@@ -76,7 +76,8 @@ def check_measurable(params: optax.Params) -> None:
         raise ValueError(
             "AutoDrop got optax.LookaheadParams, so it stands around optax.lookahead,"
             " whose updates are jumps to a point: scaled, they would miss it. Put it"
-            " inside: with_autodrop(base, ..., averaging=False) as its fast optimizer,"
+            " inside: with_epoch_autodrop(base, ..., averaging=False) as its fast"
+            " optimizer,"
             " or a chain with windowed_autodrop."
         )
     leaves = jax.tree.leaves(params)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from autodrop_optax._algorithm import AutoDropState
+from autodrop_optax._algorithm import EpochAutoDropState
 from autodrop_optax._trees import is_inexact
 
 
@@ -26,7 +26,7 @@ def require_params(params: optax.Params | None, name: str) -> optax.Params:
     return params
 
 
-def counted_steps(state: AutoDropState) -> jax.Array:
+def counted_steps(state: EpochAutoDropState) -> jax.Array:
     """Returns the steps into the epoch, with room to count one more."""
     assert state.step is not None  # adopt_settings has seen to it
     return jnp.minimum(state.step, jnp.iinfo(jnp.int32).max - 1)

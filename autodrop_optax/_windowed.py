@@ -45,7 +45,8 @@ def windowed_autodrop(
     ``drop_factor ** (T / (12 * window_steps))`` of the first.
 
     A link for :func:`optax.chain` that counts for itself and only scales updates, by
-    ``alpha / alpha_0``; so it may stand in every position, as :func:`autodrop` may.
+    ``alpha / alpha_0``; so it may stand in every position, as :func:`epoch_autodrop`
+    may.
     There is nothing to call. ``update`` needs ``params``: it samples those it is given
     and scales its updates by the rate that they lead to. The state holds three copies
     of the parameters, in 32 bits at least: the mean of the present window and of the
@@ -53,7 +54,7 @@ def windowed_autodrop(
 
     Do not scale an optimizer whose updates are jumps to a point (``optax.lookahead``,
     ``schedule_free``, ``sam``, ``mechanize``, ``madgrad`` and ``cocob`` of
-    ``optax.contrib``, :func:`with_autodrop`): put this
+    ``optax.contrib``, :func:`with_epoch_autodrop`): put this
     link inside, with its base optimizer.
 
     A window with parameters that are not finite, or a zero step, gives no angle and

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from autodrop_optax._algorithm import (
-    AutoDropState,
+    EpochAutoDropState,
     adopt_settings,
     finish_epoch,
     init_state,
@@ -37,7 +37,7 @@ from autodrop_optax._updates import counted_steps, require_params, scale_updates
 from autodrop_optax._windowed_algorithm import WindowedAutoDropState
 
 
-def with_autodrop(
+def with_epoch_autodrop(
     optimizer: optax.GradientTransformation | optax.MultiSteps,
     learning_rate: chex.Numeric,
     steps_per_epoch: int,
@@ -56,7 +56,8 @@ def with_autodrop(
 ) -> optax.GradientTransformationExtraArgs:
     """Wraps an optimizer so that AutoDrop runs with nothing else to call.
 
-    It does what :func:`autodrop` does behind ``optimizer`` with an :func:`end_epoch`
+    It does what :func:`epoch_autodrop` does behind ``optimizer`` with an
+    :func:`end_epoch`
     after every ``steps_per_epoch`` updates. Where parameters are averaged, the update
     is the jump to their average; so this must be the outermost transformation.
 
@@ -71,7 +72,7 @@ def with_autodrop(
       steps_per_epoch: optimizer steps per epoch. An update that ``optax.MultiSteps``
         only accumulates or ``optax.apply_if_finite`` rejects is none, whether these
         are inside or around.
-      drop_factor: see :func:`autodrop`, as for all below.
+      drop_factor: see :func:`epoch_autodrop`, as for all below.
       min_learning_rate: as there.
       threshold: as there, degrees per epoch.
       max_threshold: as there, degrees per epoch.
@@ -85,16 +86,17 @@ def with_autodrop(
 
     Returns:
       An :class:`optax.GradientTransformationExtraArgs`. Its state is the pair of the
-      optimizer's state and an :class:`AutoDropState`; ``update`` needs ``params``.
+      optimizer's state and an :class:`EpochAutoDropState`; ``update`` needs ``params``.
 
     Raises:
-      ValueError: as :func:`autodrop`; or ``optimizer`` is no transformation; or, found
+      ValueError: as :func:`epoch_autodrop`; or ``optimizer`` is no transformation; or,
+      found
         in ``init``, one that jumps or holds :func:`windowed_autodrop`.
 
     Example:
       >>> import optax
-      >>> from autodrop_optax import with_autodrop
-      >>> optimizer = with_autodrop(
+      >>> from autodrop_optax import with_epoch_autodrop
+      >>> optimizer = with_epoch_autodrop(
       ...     optax.adamw(1e-3), learning_rate=1e-3, steps_per_epoch=391
       ... )
     """
@@ -130,7 +132,7 @@ def with_autodrop(
         return inner_state, init_state(settings, params, counting=True)
 
     def update_fn(updates, state, params=None, **extra_args) -> Any:
-        params = require_params(params, "with_autodrop")
+        params = require_params(params, "with_epoch_autodrop")
         before, state = state
         updates, inner_state = optimizer.update(updates, before, params, **extra_args)
         state = adopt_settings(settings, state, counting=True)
@@ -147,10 +149,10 @@ def with_autodrop(
 @jax.jit
 def _finish_epoch_after_if(
     condition: jax.Array,
-    state: AutoDropState,
+    state: EpochAutoDropState,
     params: optax.Params,
     updates: optax.Updates,
-) -> tuple[AutoDropState, optax.Updates]:
+) -> tuple[EpochAutoDropState, optax.Updates]:
     """For the wrapper: ends the epoch that ``updates`` complete, averaging in them."""
     check_match(params, state.anchor, "params", "those given to init")
     check_match(updates, params, "updates", "params")
@@ -225,19 +227,21 @@ def _took_step(before: optax.OptState, after: optax.OptState) -> jax.Array:
 
 
 def _check_wrappable(inner_state: optax.OptState) -> None:
-    autodrops = (AutoDropState, WindowedAutoDropState)
+    autodrops = (EpochAutoDropState, WindowedAutoDropState)
     kinds = (*autodrops, *JUMPER_STATES)
     nodes = jax.tree.leaves(inner_state, is_leaf=lambda x: isinstance(x, kinds))
     for node in nodes:
         if isinstance(node, autodrops):
             raise ValueError(
-                f"with_autodrop around an optimizer with a {type(node).__name__}:"
+                f"with_epoch_autodrop around an optimizer with a {type(node).__name__}:"
                 " each would drop the rate on its own. Keep one of the two."
             )
         if isinstance(node, JUMPER_STATES):
             raise ValueError(
-                f"with_autodrop around an optimizer with a {type(node).__name__}, whose"
+                f"with_epoch_autodrop around an optimizer with a"
+                f" {type(node).__name__}, whose"
                 " updates are jumps to a point: scaled, they would miss it. Put"
-                " with_autodrop(base, ..., averaging=False) inside, around the base"
+                " with_epoch_autodrop(base, ..., averaging=False) inside, around the"
+                " base"
                 " optimizer, if it has one."
             )

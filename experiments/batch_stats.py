@@ -37,7 +37,7 @@ from experiments.config import RunConfig
 from experiments.data.dataset import Dataset
 from experiments.evaluation import cross_entropy, evaluate
 from experiments.models import MLP
-from experiments.options import AutoDropOptions
+from experiments.options import EpochAutoDropOptions
 from experiments.presets import PRESETS
 from experiments.recipe import Recipe
 from experiments.schedules.autodrop import dropped
@@ -134,7 +134,7 @@ def run(
     momentum: float,
     epochs: int,
     num_batches: int,
-    options: AutoDropOptions,
+    options: EpochAutoDropOptions,
 ) -> tuple[list[Averaging], Run]:
     """Trains both arms.
 
@@ -321,7 +321,7 @@ def main(
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4),
     epochs: int = 60,
     num_batches: int = 50,
-    autodrop: AutoDropOptions = PRESETS["demo_autodrop"].config.autodrop,
+    autodrop: EpochAutoDropOptions = PRESETS["demo_autodrop"].config.epoch_autodrop,
     data_dir: Path | None = None,
     out: Path = RESULTS,
 ) -> None:

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from experiments.errors import UserError
 from experiments.options import (
-    AutoDropOptions,
     CyclicalOptions,
+    EpochAutoDropOptions,
     MatchedExponentialOptions,
     MultistepOptions,
     PlateauOptions,
@@ -27,7 +27,7 @@ class RunConfig:
 
     workload: str = "fashion_mnist_mlp"
     """Data, network and optimizer; `python -m experiments list` shows the choices."""
-    schedule: str = "autodrop"
+    schedule: str = "epoch_autodrop"
     """What drives the learning rate; `list` shows the choices."""
     epochs: int = 60
     """Passes over the training examples."""
@@ -45,8 +45,8 @@ class RunConfig:
     """Of the training examples, the last: held out, to be looked at at will."""
     record_gradient_norms: bool = False
     """Keep the norms of the gradients, for `refined` to make its schedule of."""
-    autodrop: AutoDropOptions = field(default_factory=AutoDropOptions)
-    """Settings of the schedule `autodrop`."""
+    epoch_autodrop: EpochAutoDropOptions = field(default_factory=EpochAutoDropOptions)
+    """Settings of the schedule `epoch_autodrop`."""
     multistep: MultistepOptions = field(default_factory=MultistepOptions)
     """Settings of the schedule `multistep`."""
     windowed_autodrop: WindowedAutoDropOptions = field(

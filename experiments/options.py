@@ -7,8 +7,8 @@ from experiments.errors import UserError
 
 
 @dataclass(frozen=True)
-class AutoDropOptions:
-    """Arguments of `autodrop_optax.autodrop`; the defaults are the paper's."""
+class EpochAutoDropOptions:
+    """Arguments of `autodrop_optax.epoch_autodrop`; the defaults are the paper's."""
 
     drop_factor: float | None = None
     """What a drop multiplies the rate by; None: the workload's recipe."""

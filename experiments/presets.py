@@ -7,7 +7,7 @@ import textwrap
 from dataclasses import dataclass, fields
 
 from experiments.config import RunConfig
-from experiments.options import AutoDropOptions, WindowedAutoDropOptions
+from experiments.options import EpochAutoDropOptions, WindowedAutoDropOptions
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     "demo_autodrop": Preset(
         config=RunConfig(
-            schedule="autodrop",
-            autodrop=AutoDropOptions(
+            schedule="epoch_autodrop",
+            epoch_autodrop=EpochAutoDropOptions(
                 threshold=0.4, max_threshold=0.4, drop_delay=5, window=12
             ),
         ),
@@ -203,7 +203,8 @@ PRESETS: dict[str, Preset] = {
     ),
     "scaled_autodrop_no_averaging": Preset(
         config=RunConfig(
-            schedule="scaled_autodrop", autodrop=AutoDropOptions(averaging=False)
+            schedule="scaled_autodrop",
+            epoch_autodrop=EpochAutoDropOptions(averaging=False),
         ),
         what="As scaled_autodrop; a drop leaves the parameters as they are.",
         why="What the averaging is worth.",
@@ -211,7 +212,7 @@ PRESETS: dict[str, Preset] = {
     "scaled_autodrop_authors": Preset(
         config=RunConfig(
             schedule="scaled_autodrop",
-            autodrop=AutoDropOptions(anchor="before_averaging"),
+            epoch_autodrop=EpochAutoDropOptions(anchor="before_averaging"),
         ),
         what="As scaled_autodrop; the step after an averaging holds the jump.",
         why="What the authors' program does, where the paper does otherwise.",
@@ -219,7 +220,7 @@ PRESETS: dict[str, Preset] = {
     "scaled_autodrop_at_once": Preset(
         config=RunConfig(
             schedule="scaled_autodrop",
-            autodrop=AutoDropOptions(drop_delay=1, averaging=False),
+            epoch_autodrop=EpochAutoDropOptions(drop_delay=1, averaging=False),
         ),
         what="As scaled_autodrop; a drop at the trigger, without delay and averaging.",
         why="The method without its second half.",
@@ -239,7 +240,7 @@ PRESETS: dict[str, Preset] = {
         time="As above.",
     ),
     "paper_autodrop": Preset(
-        config=RunConfig(schedule="autodrop"),
+        config=RunConfig(schedule="epoch_autodrop"),
         what="AutoDrop with the settings that the paper recommends.",
         why=(
             "They are for 11 million parameters and 200 epochs. Here 0.01 degrees is"

@@ -19,7 +19,12 @@ import optax
 import tyro
 from tqdm import tqdm
 
-from autodrop_optax import autodrop, autodrop_metrics, end_epoch, with_autodrop
+from autodrop_optax import (
+    autodrop_metrics,
+    end_epoch,
+    epoch_autodrop,
+    with_epoch_autodrop,
+)
 from experiments.config import RunConfig
 from experiments.training import set_up
 from experiments.workloads import WORKLOADS
@@ -53,7 +58,7 @@ def angle_errors(workload: str, epochs: int, data_dir: Path | None) -> list[Angl
     dataset = WORKLOADS[workload].load(data_dir)
     state, run_epoch = set_up(config, dataset)
     rate = WORKLOADS[workload].learning_rate
-    links = {d: autodrop(rate, threshold=0.0, state_dtype=d) for d in DTYPES}
+    links = {d: epoch_autodrop(rate, threshold=0.0, state_dtype=d) for d in DTYPES}
     observers = {d: link.init(state.params) for d, link in links.items()}
     rates, angles = [], {d: [] for d in DTYPES}
     for _ in tqdm(range(epochs), desc=workload, disable=None):
@@ -90,7 +95,7 @@ def optimizers() -> dict[str, Callable[[], optax.GradientTransformation]]:
     sgd = optax.sgd(0.1)
 
     def wrapped(**keywords) -> optax.GradientTransformation:
-        return with_autodrop(sgd, 0.1, 100, **keywords)
+        return with_epoch_autodrop(sgd, 0.1, 100, **keywords)
 
     return {
         "sgd": lambda: sgd,

@@ -44,7 +44,12 @@ import numpy as np
 import optax
 from IPython.display import display
 
-from autodrop_optax import autodrop, autodrop_metrics, end_epoch, with_autodrop
+from autodrop_optax import (
+    autodrop_metrics,
+    end_epoch,
+    epoch_autodrop,
+    with_epoch_autodrop,
+)
 from autodrop_optax.plot import plot_history
 
 # NOTEBOOK_SMALL=1 is for tests: does everything, shows little.
@@ -146,7 +151,7 @@ def batches(key, size=128):  # indices of an epoch's batches, in random order
 # %%
 sgd = optax.chain(optax.add_decayed_weights(5e-4), optax.sgd(0.1, momentum=0.9))
 settings = {"threshold": 0.4, "max_threshold": 0.4, "window": 12, "drop_delay": 5}
-optimizer = optax.chain(sgd, autodrop(0.1, **settings))
+optimizer = optax.chain(sgd, epoch_autodrop(0.1, **settings))
 params, state = first_params, optimizer.init(first_params)
 
 
@@ -209,9 +214,9 @@ print(f"at the end: test error {float(history[-1]['test_error']):.2f} %")
 #
 # | | write | call | averages parameters |
 # |---|---|---|---|
-# | a link | `optax.chain(sgd, autodrop(0.1))` | `end_epoch` once per epoch | yes |
-# | a wrapper | `with_autodrop(sgd, 0.1, steps_per_epoch)` | nothing | yes |
-# | a link that counts | `autodrop(0.1, steps_per_epoch=..., averaging=False)` | nothing | no |
+# | a link | `optax.chain(sgd, epoch_autodrop(0.1))` | `end_epoch` once per epoch | yes |
+# | a wrapper | `with_epoch_autodrop(sgd, 0.1, steps_per_epoch)` | nothing | yes |
+# | a link that counts | `epoch_autodrop(0.1, steps_per_epoch=..., averaging=False)` | nothing | no |
 #
 # A link cannot move parameters, so that the third has no averaging. Here are runs of all
 # three, without averaging and, where there is one, with it. A threshold of 180 degrees
@@ -240,14 +245,16 @@ def run(optimizer, *, call_end_epoch, epochs=12):
 
 def three_ways(averaging):
     options = short | {"averaging": averaging}
-    link = optax.chain(sgd, autodrop(0.1, **options))
-    wrapper = with_autodrop(sgd, 0.1, steps_per_epoch=STEPS, **options)
+    link = optax.chain(sgd, epoch_autodrop(0.1, **options))
+    wrapper = with_epoch_autodrop(sgd, 0.1, steps_per_epoch=STEPS, **options)
     runs = {
         "link and end_epoch": run(link, call_end_epoch=True),
         "wrapper": run(wrapper, call_end_epoch=False),
     }
     if not averaging:
-        counting = optax.chain(sgd, autodrop(0.1, steps_per_epoch=STEPS, **options))
+        counting = optax.chain(
+            sgd, epoch_autodrop(0.1, steps_per_epoch=STEPS, **options)
+        )
         runs["link that counts"] = run(counting, call_end_epoch=False)
     return runs
 

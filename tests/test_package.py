@@ -15,7 +15,7 @@ TRY = """
 import importlib.metadata, jax.numpy as jnp, optax
 import autodrop_optax, autodrop_optax.flax
 assert autodrop_optax.__version__ == importlib.metadata.version("autodrop-optax")
-optimizer = optax.chain(optax.sgd(0.1), autodrop_optax.autodrop(0.1))
+optimizer = optax.chain(optax.sgd(0.1), autodrop_optax.epoch_autodrop(0.1))
 params, state = autodrop_optax.end_epoch(jnp.ones(3), optimizer.init(jnp.ones(3)))
 assert float(autodrop_optax.autodrop_metrics(state)["epoch"]) == 1
 print(autodrop_optax.__file__)

@@ -1,10 +1,12 @@
 """AutoDrop in Flax: NNX here, Linen in :mod:`autodrop_optax.flax.linen`.
 
-``nnx.Optimizer`` takes :func:`autodrop_optax.autodrop` like any transformation; only
+``nnx.Optimizer`` takes :func:`autodrop_optax.epoch_autodrop` like any transformation;
+only
 the end of an epoch changes parameters and state outside of ``optimizer.update``::
 
     optimizer = nnx.Optimizer(
-        model, optax.chain(optax.sgd(0.1, momentum=0.9), autodrop(0.1)), wrt=nnx.Param
+        model, optax.chain(optax.sgd(0.1, momentum=0.9), epoch_autodrop(0.1)),
+        wrt=nnx.Param
     )
     for epoch in range(epochs):
         for batch in batches:
@@ -14,7 +16,8 @@ the end of an epoch changes parameters and state outside of ``optimizer.update``
         if metrics["averaged"]:  # BatchNorm's statistics are those of other weights
             recompute_batch_stats(model, some_training_inputs)
 
-With :func:`autodrop_optax.with_autodrop` there is no epoch to end, and the rest is the
+With :func:`autodrop_optax.with_epoch_autodrop` there is no epoch to end, and the rest
+is the
 same.
 """
 

@@ -22,7 +22,7 @@ def end_epoch(model: nnx.Module, optimizer: "nnx.Optimizer[Any]") -> None:
       model: the model that ``optimizer`` trains. Of its variables only those that the
         optimizer was built for (``wrt``) are measured and averaged.
       optimizer: an optimizer whose transformation contains
-        :func:`autodrop_optax.autodrop`.
+        :func:`autodrop_optax.epoch_autodrop`.
 
     Raises:
       ValueError: as :func:`autodrop_optax.end_epoch`.

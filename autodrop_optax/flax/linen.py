@@ -1,12 +1,12 @@
 """AutoDrop with Linen's ``TrainState``.
 
-``TrainState`` takes :func:`autodrop_optax.autodrop` and
-:func:`autodrop_optax.with_autodrop` like any transformation::
+``TrainState`` takes :func:`autodrop_optax.epoch_autodrop` and
+:func:`autodrop_optax.with_epoch_autodrop` like any transformation::
 
     state = TrainState.create(
         apply_fn=model.apply,
         params=variables["params"],
-        tx=optax.chain(optax.sgd(0.1, momentum=0.9), autodrop(0.1)),
+        tx=optax.chain(optax.sgd(0.1, momentum=0.9), epoch_autodrop(0.1)),
     )
     for epoch in range(epochs):
         for batch in batches:
@@ -38,7 +38,7 @@ def end_epoch(state: State) -> State:
 
     Args:
       state: a state, of a subclass too, whose ``tx`` contains
-        :func:`autodrop_optax.autodrop`.
+        :func:`autodrop_optax.epoch_autodrop`.
 
     Raises:
       ValueError: as :func:`autodrop_optax.end_epoch`.

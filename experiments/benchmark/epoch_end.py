@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from autodrop_optax import autodrop, autodrop_metrics, end_epoch
+from autodrop_optax import autodrop_metrics, end_epoch, epoch_autodrop
 from experiments.benchmark.config import BenchmarkConfig
 from experiments.benchmark.inputs import Leaves, normal_leaves
 from experiments.benchmark.timing import Row, Side, going_on, timed_row
@@ -54,7 +54,7 @@ def epoch_end_side(steps: Sequence[Leaves], delay_count: int) -> tuple[Side, Sid
     end = jax.jit(end_epoch, donate_argnums=(0, 1))
     step = itertools.cycle(steps)
     params = [jnp.zeros_like(x) for x in steps[0]]
-    state: Any = autodrop(0.1, threshold=0.0, drop_delay=20).init(params)
+    state: Any = epoch_autodrop(0.1, threshold=0.0, drop_delay=20).init(params)
 
     def prepare():
         nonlocal params, state

@@ -6,7 +6,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from autodrop_optax import autodrop, end_epoch, windowed_autodrop, with_autodrop
+from autodrop_optax import (
+    end_epoch,
+    epoch_autodrop,
+    windowed_autodrop,
+    with_epoch_autodrop,
+)
 from experiments.benchmark.config import BenchmarkConfig
 from experiments.benchmark.steps import NEVER, SGD, make_optimizer_step
 from experiments.benchmark.timing import Row
@@ -26,9 +31,9 @@ def memory_rows(config: BenchmarkConfig) -> Iterator[Row]:
     base, _ = buffers(make_optimizer_step(SGD), SGD, params)
     end = jax.jit(end_epoch, donate_argnums=(0, 1))
     for averaging, limit in ((True, 3.0), (False, 2.0)):
-        link = optax.chain(SGD, autodrop(0.1, averaging=averaging))
-        wrapped = with_autodrop(SGD, 0.1, NEVER, averaging=averaging)
-        for name, optimizer in (("link", link), ("with_autodrop", wrapped)):
+        link = optax.chain(SGD, epoch_autodrop(0.1, averaging=averaging))
+        wrapped = with_epoch_autodrop(SGD, 0.1, NEVER, averaging=averaging)
+        for name, optimizer in (("link", link), ("with_epoch_autodrop", wrapped)):
             what = f"copies, averaging={averaging}: {name}"
             size, temporary = buffers(make_optimizer_step(optimizer), optimizer, params)
             # Rounded: the state's scalars are some sixty bytes more.

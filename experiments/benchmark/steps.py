@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from autodrop_optax import autodrop, windowed_autodrop, with_autodrop
+from autodrop_optax import epoch_autodrop, windowed_autodrop, with_epoch_autodrop
 from experiments import optimizers
 from experiments.benchmark.config import BenchmarkConfig
 from experiments.benchmark.inputs import Leaves, normal_leaves, synthetic_fashion_mnist
@@ -29,9 +29,9 @@ def link_rows(config: BenchmarkConfig) -> Iterator[Row]:
     # No plateau may be found: scales that fall for ever end in denormal numbers.
     plateau = optax.contrib.reduce_on_plateau(patience=NEVER)
     others = {
-        "sgd, link": (optax.chain(SGD, autodrop(0.1)), 1.10),
-        "link, sgd": (optax.chain(autodrop(0.1), SGD), math.nan),
-        "with_autodrop(sgd)": (with_autodrop(SGD, 0.1, NEVER), math.nan),
+        "sgd, link": (optax.chain(SGD, epoch_autodrop(0.1)), 1.10),
+        "link, sgd": (optax.chain(epoch_autodrop(0.1), SGD), math.nan),
+        "with_epoch_autodrop(sgd)": (with_epoch_autodrop(SGD, 0.1, NEVER), math.nan),
         "sgd, reduce_on_plateau": (optax.chain(SGD, plateau), math.nan),
         "schedule_free": (optax.contrib.schedule_free_sgd(0.1), math.nan),
     }
@@ -50,13 +50,15 @@ def link_rows(config: BenchmarkConfig) -> Iterator[Row]:
 
 def accumulated_rows(config: BenchmarkConfig) -> Iterator[Row]:
     """A micro-batch with AutoDrop around or inside of gradient accumulation."""
-    link = autodrop(0.1)
+    link = epoch_autodrop(0.1)
     base = accumulated(SGD)
     others = {
         "MultiSteps(sgd), link": optax.chain(base, link),
         "MultiSteps(sgd, link)": accumulated(optax.chain(SGD, link)),
-        "with_autodrop(MultiSteps(sgd))": with_autodrop(base, 0.1, NEVER),
-        "MultiSteps(with_autodrop(sgd))": accumulated(with_autodrop(SGD, 0.1, NEVER)),
+        "with_epoch_autodrop(MultiSteps(sgd))": with_epoch_autodrop(base, 0.1, NEVER),
+        "MultiSteps(with_epoch_autodrop(sgd))": accumulated(
+            with_epoch_autodrop(SGD, 0.1, NEVER)
+        ),
     }
     gradients = [normal_leaves(config.scaled(10**7), leaves=20, seed=0)]
     for name, optimizer in others.items():
@@ -77,13 +79,13 @@ def accumulated(
 
 
 def wrapper_rows(config: BenchmarkConfig) -> Iterator[Row]:
-    """The demo's training step with and without ``with_autodrop``, no epoch end."""
+    """The demo's training step with and without the wrapper, no epoch end."""
     data = synthetic_fashion_mnist(config)
     base = optimizers.sgd(0.1, momentum=0.9, weight_decay=5e-4)
-    wrapped = with_autodrop(base, 0.1, NEVER)
+    wrapped = with_epoch_autodrop(base, 0.1, NEVER)
     for how, scan in (("one scan", True), ("step calls", False)):
         yield timed_row(
-            f"training, {how}: with_autodrop / without",
+            f"training, {how}: with_epoch_autodrop / without",
             functools.partial(training_side, base, data, scan),
             training_side(wrapped, data, scan),
             config.repeats,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from autodrop_optax import autodrop, end_epoch, record_gradient_norms
+from autodrop_optax import end_epoch, epoch_autodrop, record_gradient_norms
 from autodrop_optax.refinement import recorded_gradient_norms
 from experiments.convex.problems import Problem
 from experiments.convex.schedules import AUTODROPS, MIN_FACTOR
@@ -160,7 +160,7 @@ def _run(
         )
     if setting.autodrop is not None:
         # Behind the optimizer: in front of Adam it would be cancelled.
-        link = autodrop(
+        link = epoch_autodrop(
             rate, min_learning_rate=MIN_FACTOR * rate, **AUTODROPS[setting.autodrop]
         )
         optimizer = optax.chain(optimizer, link)

@@ -60,7 +60,7 @@ BASE, AGAIN = "constant", "constant again"
 
 RULES: dict[str, Rule] = {
     "constant": Rule(rate=True),
-    "autodrop": Rule("Teng et al. 2021", rate=True, epoch_length=True, copies=4),
+    "epoch_autodrop": Rule("Teng et al. 2021", rate=True, epoch_length=True, copies=4),
     "scaled_autodrop": Rule(
         "Teng et al. 2021", rate=True, total_steps=True, epoch_length=True, copies=4
     ),

@@ -29,7 +29,7 @@ from experiments.schedules.schedule import Schedule
 from experiments.schedules.schedule_free import schedule_free_adamw, schedule_free_sgd
 
 SCHEDULES: dict[str, Callable[[RunConfig, Recipe], Schedule]] = {
-    "autodrop": dropped_by_autodrop,
+    "epoch_autodrop": dropped_by_autodrop,
     "scaled_autodrop": scaled_autodrop,
     "windowed_autodrop": dropped_by_windows,
     "autodrop_linear_decay": autodrop_linear_decay,

@@ -4,10 +4,10 @@ import dataclasses
 
 import optax
 
-from autodrop_optax import autodrop, autodrop_metrics, windowed_autodrop
+from autodrop_optax import autodrop_metrics, epoch_autodrop, windowed_autodrop
 from experiments.config import RunConfig
 from experiments.errors import UserError
-from experiments.options import AutoDropOptions
+from experiments.options import EpochAutoDropOptions
 from experiments.recipe import Recipe
 from experiments.schedules.schedule import Schedule, observed
 
@@ -17,15 +17,15 @@ WINDOWS_PER_RUN = 1200
 
 def dropped_by_autodrop(config: RunConfig, recipe: Recipe) -> Schedule:
     """The recipe's rate, dropped where the angular velocity saturates."""
-    return dropped(config.autodrop, recipe)
+    return dropped(config.epoch_autodrop, recipe)
 
 
 def scaled_autodrop(config: RunConfig, recipe: Recipe) -> Schedule:
     """As autodrop, with the demo's settings scaled to the length of the run."""
-    return dropped(scaled_options(recipe.epochs, config.autodrop), recipe)
+    return dropped(scaled_options(recipe.epochs, config.epoch_autodrop), recipe)
 
 
-def scaled_options(epochs: int, options: AutoDropOptions) -> AutoDropOptions:
+def scaled_options(epochs: int, options: EpochAutoDropOptions) -> EpochAutoDropOptions:
     """Returns the demo's settings, which are for 60 epochs, for a number of epochs.
 
     Times scale with the run, the change of the angle per epoch inversely: 60 epochs
@@ -39,7 +39,7 @@ def scaled_options(epochs: int, options: AutoDropOptions) -> AutoDropOptions:
         "drop_delay": max(1, round(epochs / 12)),
         "window": max(1, round(epochs / 5)),
     }
-    paper = AutoDropOptions()
+    paper = EpochAutoDropOptions()
     return dataclasses.replace(
         options,
         **{
@@ -53,11 +53,11 @@ def scaled_options(epochs: int, options: AutoDropOptions) -> AutoDropOptions:
 def autodrop_linear_decay(config: RunConfig, recipe: Recipe) -> Schedule:
     """As scaled_autodrop, times linear decay to zero over the run."""
     decay = optax.linear_schedule(1.0, 0.0, recipe.steps)
-    return dropped(scaled_options(recipe.epochs, config.autodrop), recipe, decay)
+    return dropped(scaled_options(recipe.epochs, config.epoch_autodrop), recipe, decay)
 
 
 def dropped(
-    options: AutoDropOptions,
+    options: EpochAutoDropOptions,
     recipe: Recipe,
     factor: optax.Schedule | None = None,
 ) -> Schedule:
@@ -72,7 +72,7 @@ def dropped(
     if options.drop_factor is None:
         options = dataclasses.replace(options, drop_factor=recipe.drop_factor)
     try:
-        link = autodrop(rate, **dataclasses.asdict(options))
+        link = epoch_autodrop(rate, **dataclasses.asdict(options))
     except ValueError as error:  # an option out of its range
         raise UserError(str(error)) from None
     # The link is last: it scales the whole update, as setting the rate by hand does.

@@ -7,7 +7,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from autodrop_optax import AutoDropState, autodrop, autodrop_metrics, end_epoch
+from autodrop_optax import (
+    EpochAutoDropState,
+    autodrop_metrics,
+    end_epoch,
+    epoch_autodrop,
+)
 from experiments.recipe import Recipe
 
 Params = Any  # tree of arrays
@@ -51,7 +56,7 @@ def observed(
 ) -> optax.GradientTransformationExtraArgs:
     """An optimizer whose angular velocity is recorded and whose course is its own."""
     return optax.chain(
-        optimizer, autodrop(learning_rate, threshold=0.0, averaging=False)
+        optimizer, epoch_autodrop(learning_rate, threshold=0.0, averaging=False)
     )
 
 
@@ -67,7 +72,7 @@ class ApartState(NamedTuple):
     """An optimizer's state and, apart from it, AutoDrop's."""
 
     optimizer: optax.OptState
-    observer: AutoDropState
+    observer: EpochAutoDropState
 
 
 def observe_apart(
@@ -88,7 +93,7 @@ def observe_apart(
       The schedule. Optimizer and observer see the same parameters.
     """
     optimizer = optax.with_extra_args_support(optimizer)
-    observer = autodrop(recipe.learning_rate, threshold=0.0, averaging=False)
+    observer = epoch_autodrop(recipe.learning_rate, threshold=0.0, averaging=False)
 
     def init(params: Params) -> Any:
         watching: Any = observer.init(params)

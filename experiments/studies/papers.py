@@ -55,7 +55,9 @@ def table1_arms(workload: str) -> list[Arm]:
                 arm(preset)
                 if factor == own
                 else arm(
-                    preset, f"{preset}_drop{factor:g}", autodrop__drop_factor=factor
+                    preset,
+                    f"{preset}_drop{factor:g}",
+                    epoch_autodrop__drop_factor=factor,
                 )
             )
         if workload not in TABLE_1 and factor != own:

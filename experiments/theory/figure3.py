@@ -32,7 +32,7 @@ import optax
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy import stats
 
-from autodrop_optax import autodrop
+from autodrop_optax import epoch_autodrop
 from experiments.theory.moments import expected_run, mean_angle, saturation
 from experiments.theory.noisy_quadratic import (
     SPECTRA,
@@ -60,7 +60,7 @@ def paper_autodrop(
     min_learning_rate: float | jax.Array = FLOORS[0],
 ) -> optax.GradientTransformation:
     """SGD with AutoDrop as in the paper's Figure 3, one iteration as the epoch."""
-    link = autodrop(
+    link = epoch_autodrop(
         learning_rate,
         window=WINDOW,
         threshold=THRESHOLD,

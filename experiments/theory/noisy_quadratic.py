@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from autodrop_optax import autodrop, autodrop_metrics, end_epoch
+from autodrop_optax import autodrop_metrics, end_epoch, epoch_autodrop
 
 START = 2.0  # every coordinate of x_0
 RATES = (0.06, 0.03, 0.01, 0.001)  # those of the paper's Figure 1
@@ -80,7 +80,7 @@ class Trajectory(NamedTuple):
 
 def constant(learning_rate: float | jax.Array) -> optax.GradientTransformation:
     """SGD at a constant rate, with an AutoDrop that measures and never drops."""
-    watch = autodrop(learning_rate, threshold=0.0, averaging=False)
+    watch = epoch_autodrop(learning_rate, threshold=0.0, averaging=False)
     return optax.chain(optax.sgd(learning_rate), watch)
 
 
@@ -94,7 +94,7 @@ def simulate(
 
     Args:
       model: the model.
-      optimizer: it contains an :func:`autodrop_optax.autodrop`.
+      optimizer: it contains an :func:`autodrop_optax.epoch_autodrop`.
       steps: iterations.
       key: of the noise.
     """

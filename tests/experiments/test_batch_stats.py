@@ -20,7 +20,7 @@ from experiments.batch_stats import (
     runs_table,
 )
 from experiments.models import MLP
-from experiments.options import AutoDropOptions
+from experiments.options import EpochAutoDropOptions
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "experiments" / "results"
@@ -42,7 +42,9 @@ def small(tmp_path_factory):
         seeds=(0,),
         epochs=8,
         num_batches=3,
-        autodrop=AutoDropOptions(threshold=180.0, max_threshold=180.0, drop_delay=2),
+        epoch_autodrop=EpochAutoDropOptions(
+            threshold=180.0, max_threshold=180.0, drop_delay=2
+        ),
         out=out,
     )
     averagings = read(out / "batch_stats.csv", Averaging)

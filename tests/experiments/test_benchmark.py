@@ -24,8 +24,8 @@ from experiments.errors import UserError
 LIMITS = {
     "step, 10 M: sgd, link / sgd": 1.10,
     "step, 100 M: sgd, link / sgd": 1.10,
-    "training, one scan: with_autodrop / without": 1.08,
-    "training, step calls: with_autodrop / without": 1.08,
+    "training, one scan: with_epoch_autodrop / without": 1.08,
+    "training, step calls: with_epoch_autodrop / without": 1.08,
     "training, one scan: windowed_autodrop, every step / without": 1.25,
     "training, step calls: windowed_autodrop, every step / without": 1.25,
     "training, one scan: windowed_autodrop, every 8th / without": 1.05,
@@ -37,9 +37,9 @@ LIMITS = {
     "end_epoch, 100 M in 200, no delay / read three, write two new": 1.0,
     "epoch of the demo / PyTorch": 1.0,
     "copies, averaging=True: link, state": 3.0,
-    "copies, averaging=True: with_autodrop, state": 3.0,
+    "copies, averaging=True: with_epoch_autodrop, state": 3.0,
     "copies, averaging=False: link, state": 2.0,
-    "copies, averaging=False: with_autodrop, state": 2.0,
+    "copies, averaging=False: with_epoch_autodrop, state": 2.0,
     "copies: windowed_autodrop, state": 3.0,
 }
 

@@ -42,7 +42,7 @@ def test_every_schedule_has_a_level(name):
 
 def test_levels_by_hand():
     assert Rule().level == "nothing"
-    assert RULES["autodrop"].level == "a rate"
+    assert RULES["epoch_autodrop"].level == "a rate"
     assert RULES["scaled_autodrop"].level == "a rate, the total steps"
     assert RULES["plateau"].level == "a rate, a validation set"
     assert "first run" in RULES["refined"].level

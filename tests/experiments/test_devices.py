@@ -19,7 +19,7 @@ from experiments.records import read_metrics
 from experiments.training import set_up, train
 
 # A small window, for angles and their change to be among the metrics soon.
-CONFIG = RunConfig("digits_mlp", "autodrop", epochs=3)
+CONFIG = RunConfig("digits_mlp", "epoch_autodrop", epochs=3)
 ARRAYS = ("train_inputs", "train_labels", "test_inputs", "test_labels")
 
 

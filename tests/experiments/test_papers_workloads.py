@@ -91,7 +91,7 @@ def bytes_of(tree):
 def test_a_step_at_full_size(name, dtype):
     """Shapes and memory, without computing anything."""
     _, side, _, parameters = SIZES[name]
-    config = RunConfig(name, "autodrop", epochs=200, compute_dtype=dtype)
+    config = RunConfig(name, "epoch_autodrop", epochs=200, compute_dtype=dtype)
 
     def first_step(inputs, labels):
         training = Training.of(config, FullSize(name))
@@ -162,7 +162,7 @@ def check_first_steps(name, rows):
 def test_first_steps(name, load, monkeypatch, tmp_path):
     monkeypatch.setitem(WORKLOADS, name, narrow(name))
     dataset = load(name, train=(4, 4), test=(2, 1))
-    config = RunConfig(name, "autodrop", epochs=1)
+    config = RunConfig(name, "epoch_autodrop", epochs=1)
     rows = train(config, tmp_path / "run", dataset)
     check_first_steps(name, rows)
 
@@ -173,7 +173,7 @@ def test_first_steps_of_the_network_as_it_is(name, load, monkeypatch, tmp_path):
     workload = dataclasses.replace(WORKLOADS[name], batch_size=4)
     monkeypatch.setitem(WORKLOADS, name, workload)
     dataset = load(name, train=(4, 4), test=(2, 1), sizes=(200, 400))
-    rows = train(RunConfig(name, "autodrop", epochs=1), tmp_path / "run", dataset)
+    rows = train(RunConfig(name, "epoch_autodrop", epochs=1), tmp_path / "run", dataset)
     check_first_steps(name, rows)
 
 
@@ -211,7 +211,7 @@ def test_an_epoch_on_eight_devices_is_that_on_one(small_cifar, monkeypatch, tmp_
     dataset = workload.load(small.write(tmp_path))
     states, metrics = [], []
     for devices in (ONE_DEVICE, choose_devices()):
-        config = RunConfig(name, "autodrop", epochs=1)
+        config = RunConfig(name, "epoch_autodrop", epochs=1)
         state, run_epoch = set_up(config, dataset, devices)
         state, values = run_epoch(state, devices.replicate(dataset))
         states.append(state)

@@ -8,7 +8,7 @@ import pytest
 
 from experiments.config import RunConfig
 from experiments.errors import UserError
-from experiments.options import AutoDropOptions
+from experiments.options import EpochAutoDropOptions
 from experiments.recipe import Recipe
 from experiments.training import set_up
 from experiments.workloads import WORKLOADS
@@ -60,13 +60,13 @@ def test_a_rate_for_sgd_is_none_for_adamw():
 )
 def test_autodrop_drops_on_top_of_each(digits, optimizer, rate):
     # Every angle but the first two is a trigger, without a delay.
-    options = AutoDropOptions(threshold=360.0, max_threshold=360.0, drop_delay=1)
+    options = EpochAutoDropOptions(threshold=360.0, max_threshold=360.0, drop_delay=1)
     config = RunConfig(
         "digits_mlp",
         epochs=4,
         optimizer=optimizer,
         learning_rate=rate,
-        autodrop=options,
+        epoch_autodrop=options,
     )
     state, run_epoch = set_up(config, digits)
     rates = []

@@ -9,7 +9,7 @@ from autodrop_optax import refine_schedule
 from experiments.__main__ import main
 from experiments.config import RunConfig
 from experiments.errors import UserError
-from experiments.options import AutoDropOptions, RefinedOptions
+from experiments.options import EpochAutoDropOptions, RefinedOptions
 from experiments.records import read_gradient_norms, read_metrics
 from experiments.studies.comparison import refined_arm
 from experiments.studies.study import plan
@@ -77,11 +77,11 @@ def test_smoothing_out_of_its_range(first_run, digits):
 
 def test_autodrop_drops_a_rate_that_decays_linearly(digits):
     # Every change is below 360 degrees: drops after epochs 3 and 4, to a half.
-    options = AutoDropOptions(
+    options = EpochAutoDropOptions(
         threshold=360.0, max_threshold=360.0, drop_delay=1, window=1, drop_factor=0.5
     )
     config = RunConfig(
-        "digits_mlp", "autodrop_linear_decay", epochs=5, autodrop=options
+        "digits_mlp", "autodrop_linear_decay", epochs=5, epoch_autodrop=options
     )
     # 5 epochs have the delay and window 1 by themselves.
     expected = [0.1, 0.08, 0.06, 0.04 / 2, 0.02 / 4]

@@ -7,7 +7,7 @@ import optax
 import pytest
 from slow import slow_but
 
-from autodrop_optax import autodrop
+from autodrop_optax import epoch_autodrop
 from experiments.config import RunConfig
 from experiments.options import RefinedOptions
 from experiments.recipe import Recipe
@@ -20,7 +20,7 @@ from experiments.workloads import WORKLOADS
 
 WORKLOAD = WORKLOADS["digits_mlp"]
 # They drop by the state that in all others only watches.
-AUTODROPS = ("autodrop", "scaled_autodrop", "autodrop_linear_decay")
+AUTODROPS = ("epoch_autodrop", "scaled_autodrop", "autodrop_linear_decay")
 
 
 def recipe_of(**options) -> Recipe:
@@ -142,7 +142,7 @@ def test_memory_of_the_state(name, tmp_path):
     sizes = [leaf.size for leaf in jax.tree.leaves(state)]
     if name not in AUTODROPS:
         # Beside it stands AutoDrop's, which watches.
-        observer = autodrop(0.1, threshold=0.0, averaging=False)
+        observer = epoch_autodrop(0.1, threshold=0.0, averaging=False)
         watching = jax.eval_shape(observer.init, params)
         sizes += [-leaf.size for leaf in jax.tree.leaves(watching)]
     base = jax.eval_shape(recipe.optimizer(0.1).init, params)

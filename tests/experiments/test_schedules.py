@@ -14,8 +14,8 @@ from experiments.data.dataset import hold_out
 from experiments.errors import UserError
 from experiments.optimizers import sgd
 from experiments.options import (
-    AutoDropOptions,
     CyclicalOptions,
+    EpochAutoDropOptions,
     MatchedExponentialOptions,
     MultistepOptions,
     PlateauOptions,
@@ -99,10 +99,10 @@ def test_constant_stays(digits):
 
 def test_autodrop_takes_its_options(digits):
     # Every change is below 360 degrees: the first decision, after epoch 3, drops.
-    options = AutoDropOptions(
+    options = EpochAutoDropOptions(
         threshold=360.0, max_threshold=360.0, drop_delay=1, drop_factor=0.5
     )
-    config = RunConfig("digits_mlp", "autodrop", epochs=5, autodrop=options)
+    config = RunConfig("digits_mlp", "epoch_autodrop", epochs=5, epoch_autodrop=options)
     expected = [0.1, 0.1, 0.1, 0.05, 0.025]
     np.testing.assert_allclose(rates_of(digits, config), expected, rtol=1e-5)
 
@@ -300,7 +300,7 @@ def test_the_rate_is_trained_by_hypergradients(digits):
     [(60, (0.4, 5, 12)), (30, (0.8, 2, 6)), (240, (0.1, 20, 48)), (5, (4.8, 1, 1))],
 )
 def test_scaled_options(epochs, expected):
-    options = scaled_options(epochs, AutoDropOptions())
+    options = scaled_options(epochs, EpochAutoDropOptions())
     found = options.threshold, options.drop_delay, options.window
     assert found == pytest.approx(expected)
     assert options.max_threshold == options.threshold
@@ -308,13 +308,13 @@ def test_scaled_options(epochs, expected):
 
 
 def test_scaled_options_leave_what_is_given():
-    options = scaled_options(60, AutoDropOptions(drop_delay=1, averaging=False))
+    options = scaled_options(60, EpochAutoDropOptions(drop_delay=1, averaging=False))
     assert (options.drop_delay, options.averaging, options.window) == (1, False, 12)
 
 
 def test_at_60_epochs_scaled_options_are_the_demos():
-    demo = PRESETS["demo_autodrop"].config.autodrop
-    assert scaled_options(60, AutoDropOptions()) == demo
+    demo = PRESETS["demo_autodrop"].config.epoch_autodrop
+    assert scaled_options(60, EpochAutoDropOptions()) == demo
 
 
 @pytest.mark.parametrize(

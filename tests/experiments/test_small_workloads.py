@@ -103,7 +103,7 @@ def test_the_resnets_first_steps_on_several_devices_are_those_on_one():
     dataset = Dataset(
         "Noise", "a test", 10, inputs[:192], labels[:192], inputs[192:], labels[192:]
     )
-    config = RunConfig("fashion_mnist_resnet", "autodrop", epochs=1)
+    config = RunConfig("fashion_mnist_resnet", "epoch_autodrop", epochs=1)
     states = []
     for devices in (ONE_DEVICE, choose_devices(2)):
         state, run_epoch = set_up(config, dataset, devices)

@@ -16,12 +16,12 @@ from experiments.config import RunConfig
 from experiments.errors import UserError
 from experiments.evaluation import evaluate
 from experiments.models import MLP
-from experiments.options import AutoDropOptions
+from experiments.options import EpochAutoDropOptions
 from experiments.records import read_metrics
 from experiments.training import set_up, train
 from experiments.workloads import WORKLOADS
 
-CONFIG = RunConfig("digits_mlp", "autodrop", epochs=4)
+CONFIG = RunConfig("digits_mlp", "epoch_autodrop", epochs=4)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_record_of_a_run(finished):
 
     config = json.loads((finished / "config.json").read_text())
     assert config["workload"] == "digits_mlp"
-    assert config["autodrop"]["drop_delay"] == 20
+    assert config["epoch_autodrop"]["drop_delay"] == 20
     environment = json.loads((finished / "environment.json").read_text())
     assert environment["versions"]["jax"] == jax.__version__
     assert environment["platform"] == jax.devices()[0].platform
@@ -166,10 +166,12 @@ def test_a_run_is_not_overwritten(run_folder, digits):
 
 
 def test_resuming_with_another_configuration_names_the_difference(run_folder, digits):
-    changed = RunConfig("digits_mlp", epochs=9, autodrop=AutoDropOptions(threshold=0.5))
+    changed = RunConfig(
+        "digits_mlp", epochs=9, epoch_autodrop=EpochAutoDropOptions(threshold=0.5)
+    )
     with pytest.raises(UserError) as caught:
         train(changed, run_folder, digits, resume=True)
-    assert "autodrop.threshold: 0.01 there, 0.5 here" in str(caught.value)
+    assert "epoch_autodrop.threshold: 0.01 there, 0.5 here" in str(caught.value)
     assert "epochs: 4 there, 9 here" in str(caught.value)
     assert "seed" not in str(caught.value)
 

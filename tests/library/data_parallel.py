@@ -13,7 +13,12 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from problems import EPOCHS, RATE, STEPS, flat, make_problem
 
-from autodrop_optax import autodrop, autodrop_metrics, end_epoch, with_autodrop
+from autodrop_optax import (
+    autodrop_metrics,
+    end_epoch,
+    epoch_autodrop,
+    with_epoch_autodrop,
+)
 
 BATCH = 8
 # Eight drops in 60 epochs, decided by 0.4 degrees or more.
@@ -40,9 +45,9 @@ def train(mesh: Mesh, way: str):
 
     sgd = optax.sgd(RATE, momentum=0.9)
     if way == "link":
-        optimizer = optax.chain(sgd, autodrop(RATE, **OPTIONS))
+        optimizer = optax.chain(sgd, epoch_autodrop(RATE, **OPTIONS))
     else:
-        optimizer = with_autodrop(sgd, RATE, STEPS, **OPTIONS)
+        optimizer = with_epoch_autodrop(sgd, RATE, STEPS, **OPTIONS)
 
     def loss(params, batch):
         x = jnp.concatenate([jnp.ravel(p) for p in jax.tree.leaves(params)])

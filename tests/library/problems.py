@@ -8,7 +8,12 @@ import numpy as np
 import optax
 from reference import Algorithm1
 
-from autodrop_optax import autodrop, autodrop_metrics, end_epoch, with_autodrop
+from autodrop_optax import (
+    autodrop_metrics,
+    end_epoch,
+    epoch_autodrop,
+    with_epoch_autodrop,
+)
 
 STEPS = 4  # per epoch
 EPOCHS = 60
@@ -93,14 +98,14 @@ def run_library(problem: Problem, options: dict, way: str, momentum=0.9):
     keywords = {NAMES.get(name, name): value for name, value in options.items()}
     sgd = optax.sgd(RATE, momentum=momentum)
     optimizer = {
-        "link-last": lambda: optax.chain(sgd, autodrop(RATE, **keywords)),
-        "link-first": lambda: optax.chain(autodrop(RATE, **keywords), sgd),
-        "wrapper": lambda: with_autodrop(sgd, RATE, STEPS, **keywords),
+        "link-last": lambda: optax.chain(sgd, epoch_autodrop(RATE, **keywords)),
+        "link-first": lambda: optax.chain(epoch_autodrop(RATE, **keywords), sgd),
+        "wrapper": lambda: with_epoch_autodrop(sgd, RATE, STEPS, **keywords),
         "counting-last": lambda: optax.chain(
-            sgd, autodrop(RATE, steps_per_epoch=STEPS, **keywords)
+            sgd, epoch_autodrop(RATE, steps_per_epoch=STEPS, **keywords)
         ),
         "counting-first": lambda: optax.chain(
-            autodrop(RATE, steps_per_epoch=STEPS, **keywords), sgd
+            epoch_autodrop(RATE, steps_per_epoch=STEPS, **keywords), sgd
         ),
     }[way]()
     curvature = jnp.asarray(problem.curvature, jnp.float32)

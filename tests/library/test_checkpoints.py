@@ -17,7 +17,12 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from autodrop_optax import autodrop, autodrop_metrics, end_epoch, with_autodrop
+from autodrop_optax import (
+    autodrop_metrics,
+    end_epoch,
+    epoch_autodrop,
+    with_epoch_autodrop,
+)
 
 STEPS, EPOCHS, RATE = 4, 16, 0.1
 # Drops after epochs 7, 11 and 15.
@@ -38,10 +43,12 @@ def make_optimizer(way, steps_per_epoch=STEPS, rate=RATE, **options):
     options = OPTIONS | options
     sgd = optax.sgd(rate, momentum=0.9)
     if way == "link":
-        return optax.chain(sgd, autodrop(rate, **options))
+        return optax.chain(sgd, epoch_autodrop(rate, **options))
     if way == "wrapper":
-        return with_autodrop(sgd, rate, steps_per_epoch, **options)
-    link = autodrop(rate, steps_per_epoch=steps_per_epoch, averaging=False, **options)
+        return with_epoch_autodrop(sgd, rate, steps_per_epoch, **options)
+    link = epoch_autodrop(
+        rate, steps_per_epoch=steps_per_epoch, averaging=False, **options
+    )
     return optax.chain(sgd, link)
 
 

@@ -18,12 +18,12 @@ from jax.sharding import PartitionSpec as P
 from slow import slow_but
 
 from autodrop_optax import (
-    AutoDropState,
+    EpochAutoDropState,
     WindowedAutoDropState,
-    autodrop,
+    epoch_autodrop,
     record_gradient_norms,
     windowed_autodrop,
-    with_autodrop,
+    with_epoch_autodrop,
 )
 from autodrop_optax.refinement import GradientNormsState
 
@@ -38,7 +38,7 @@ WINDOWS = {"window_steps": 2, "buffer_size": 2, "threshold": 180.0}
 
 def counting(rate):
     floor = rate / 5
-    return autodrop(rate, steps_per_epoch=2, min_learning_rate=floor, **PLAIN)
+    return epoch_autodrop(rate, steps_per_epoch=2, min_learning_rate=floor, **PLAIN)
 
 
 def windowed(rate):
@@ -47,18 +47,18 @@ def windowed(rate):
 
 CONSTRUCTORS = {
     "link-last": lambda rate=0.1: optax.chain(
-        optax.sgd(rate), autodrop(rate, **AVERAGING)
+        optax.sgd(rate), epoch_autodrop(rate, **AVERAGING)
     ),
     "link-first": lambda rate=0.1: optax.chain(
-        autodrop(rate, **PLAIN), optax.sgd(rate)
+        epoch_autodrop(rate, **PLAIN), optax.sgd(rate)
     ),
-    "wrapper": lambda rate=0.1: with_autodrop(
+    "wrapper": lambda rate=0.1: with_epoch_autodrop(
         optax.sgd(rate), rate, 2, min_learning_rate=rate / 5, **AVERAGING
     ),
-    "wrapper-of-adamw": lambda rate=0.1: with_autodrop(
+    "wrapper-of-adamw": lambda rate=0.1: with_epoch_autodrop(
         optax.adamw(rate), rate, 2, min_learning_rate=rate / 5, **AVERAGING
     ),
-    "wrapper-without-averaging": lambda rate=0.1: with_autodrop(
+    "wrapper-without-averaging": lambda rate=0.1: with_epoch_autodrop(
         optax.sgd(rate, momentum=0.5), rate, 2, min_learning_rate=rate / 5, **PLAIN
     ),
     "counting-last": lambda rate=0.1: optax.chain(optax.sgd(rate), counting(rate)),
@@ -150,10 +150,10 @@ def test_it_converges_and_map_params_knows_its_state(make, problem):
 @pytest.mark.parametrize(
     ("factory", "keywords"),
     [
-        pytest.param(autodrop, AVERAGING, id="link"),
-        pytest.param(autodrop, PLAIN | {"steps_per_epoch": 1}, id="counting"),
+        pytest.param(epoch_autodrop, AVERAGING, id="link"),
+        pytest.param(epoch_autodrop, PLAIN | {"steps_per_epoch": 1}, id="counting"),
         pytest.param(
-            with_autodrop,
+            with_epoch_autodrop,
             AVERAGING | {"optimizer": optax.sgd(0.1), "steps_per_epoch": 1},
             id="wrapper",
         ),
@@ -274,7 +274,7 @@ def test_the_types_of_the_state_survive_an_update(make, sharding, in_context, ji
 def ours(state):
     def is_state(node):
         return isinstance(
-            node, (AutoDropState, WindowedAutoDropState, GradientNormsState)
+            node, (EpochAutoDropState, WindowedAutoDropState, GradientNormsState)
         )
 
     return [x for x in jax.tree.leaves(state, is_leaf=is_state) if is_state(x)]

@@ -11,7 +11,12 @@ import optax
 import pytest
 from problems import RATE, STEPS, flat, make_problem, run_library
 
-from autodrop_optax import autodrop, autodrop_metrics, end_epoch, with_autodrop
+from autodrop_optax import (
+    autodrop_metrics,
+    end_epoch,
+    epoch_autodrop,
+    with_epoch_autodrop,
+)
 
 DROPPING = {"theta_0": 4.0, "theta_max": 8.0, "n_d": 3, "rho": 0.5, "alpha_min": 1e-3}
 BASES = {
@@ -66,8 +71,8 @@ def run(optimizer, params, ends_epochs=False, on_epoch=None, epochs=None):
 def test_the_wrapper_equals_the_link_behind(base):
     params = make_problem(0).params
     keywords = {"threshold": 3.0, "max_threshold": 3.0, "drop_delay": 3}
-    link = optax.chain(base(0.1), autodrop(0.1, **keywords))
-    wrapper = with_autodrop(base(0.1), 0.1, STEPS, **keywords)
+    link = optax.chain(base(0.1), epoch_autodrop(0.1, **keywords))
+    wrapper = with_epoch_autodrop(base(0.1), 0.1, STEPS, **keywords)
     by_link, link_state = run(link, params, ends_epochs=True)
     by_wrapper, (_, wrapper_state) = run(wrapper, params)
     chex.assert_trees_all_close(by_link, by_wrapper, rtol=1e-5, atol=1e-6)
@@ -106,12 +111,12 @@ BIT_FOR_BIT = [
 def test_threshold_zero_changes_nothing_bit_for_bit(base, compiled, averaging):
     params = make_problem(1).params
     keywords = {"threshold": 0.0, "averaging": averaging, "drop_delay": 1}
-    link = autodrop(0.1, **keywords)
+    link = epoch_autodrop(0.1, **keywords)
     epochs = None if compiled else 2
     plain, _ = run(base(0.1), params, epochs=epochs)
     behind, _ = run(optax.chain(base(0.1), link), params, True, epochs=epochs)
     ahead, _ = run(optax.chain(link, base(0.1)), params, True, epochs=epochs)
-    wrapper = with_autodrop(base(0.1), 0.1, STEPS, **keywords)
+    wrapper = with_epoch_autodrop(base(0.1), 0.1, STEPS, **keywords)
     wrapped, _ = run(wrapper, params, epochs=epochs)
     for trail in (behind, ahead, wrapped):
         chex.assert_trees_all_equal(trail, plain)
@@ -121,7 +126,7 @@ def test_threshold_zero_changes_nothing_bit_for_bit(base, compiled, averaging):
 def test_behind_it_is_setting_the_learning_rate_by_hand(base):
     params = make_problem(2).params
     keywords = {"threshold": 3.0, "max_threshold": 3.0, "drop_delay": 2}
-    link = optax.chain(base(0.1), autodrop(0.1, averaging=False, **keywords))
+    link = optax.chain(base(0.1), epoch_autodrop(0.1, averaging=False, **keywords))
     rates = []
 
     def note(state, params):
@@ -162,7 +167,9 @@ def test_scaling_in_front_of_adam_does_nothing():
     params = make_problem(5).params
     keywords = {"threshold": 3.0, "max_threshold": 3.0, "drop_delay": 1,
                 "averaging": False}  # fmt: skip
-    ahead = optax.chain(autodrop(0.1, **keywords), optax.adam(0.1, b1=0, b2=0, eps=0))
+    ahead = optax.chain(
+        epoch_autodrop(0.1, **keywords), optax.adam(0.1, b1=0, b2=0, eps=0)
+    )
     trail, state = run(ahead, params, ends_epochs=True)
     plain, _ = run(optax.adam(0.1, b1=0, b2=0, eps=0), params)
     assert int(state[0].num_drops) >= 2
@@ -171,7 +178,7 @@ def test_scaling_in_front_of_adam_does_nothing():
 
 def test_a_schedule_in_the_chain_goes_on_working():
     warm_up = optax.linear_schedule(0.0, 0.1, 10)
-    optimizer = optax.chain(optax.sgd(warm_up), autodrop(0.1))
+    optimizer = optax.chain(optax.sgd(warm_up), epoch_autodrop(0.1))
     params = jnp.ones(2)
     state = optimizer.init(params)
     for step in range(12):
@@ -180,7 +187,7 @@ def test_a_schedule_in_the_chain_goes_on_working():
 
 
 def test_a_counting_link_drops_at_the_first_step_of_the_next_epoch():
-    optimizer = autodrop(1.0, steps_per_epoch=2, averaging=False, threshold=1.0,
+    optimizer = epoch_autodrop(1.0, steps_per_epoch=2, averaging=False, threshold=1.0,
                          drop_delay=1, drop_factor=0.5)  # fmt: skip
     params = jnp.zeros(1)
     state = optimizer.init(params)
@@ -194,7 +201,7 @@ def test_a_counting_link_drops_at_the_first_step_of_the_next_epoch():
 
 def test_metrics_with_several_states_carry_their_paths():
     optimizer = optax.partition(
-        {"a": autodrop(0.1), "b": autodrop(0.2)}, {"x": "a", "y": "b"}
+        {"a": epoch_autodrop(0.1), "b": epoch_autodrop(0.2)}, {"x": "a", "y": "b"}
     )
     state = optimizer.init({"x": jnp.ones(2), "y": jnp.ones(3)})
     metrics = autodrop_metrics(state)
@@ -209,10 +216,12 @@ def test_each_group_ends_its_own_epochs():
     optimizer = optax.partition(
         {
             "fast": optax.chain(
-                optax.sgd(0.1), autodrop(0.1, threshold=180.0, max_threshold=180.0,
-                                         drop_delay=1)
+                optax.sgd(0.1),
+                epoch_autodrop(
+                    0.1, threshold=180.0, max_threshold=180.0, drop_delay=1
+                ),
             ),
-            "still": optax.chain(optax.sgd(0.1), autodrop(0.1, threshold=0.0)),
+            "still": optax.chain(optax.sgd(0.1), epoch_autodrop(0.1, threshold=0.0)),
             "frozen": optax.set_to_zero(),
         },
         {"x": "fast", "y": "still", "z": "frozen"},

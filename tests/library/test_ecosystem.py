@@ -9,7 +9,12 @@ import pytest
 from chains import EAGER, PLAIN, STEPS, make_params, random_tree, run, sgd
 from flax.core import freeze
 
-from autodrop_optax import autodrop, autodrop_metrics, end_epoch, with_autodrop
+from autodrop_optax import (
+    autodrop_metrics,
+    end_epoch,
+    epoch_autodrop,
+    with_epoch_autodrop,
+)
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
@@ -29,7 +34,7 @@ LINKS = {
 def test_with_a_threshold_of_zero_no_position_changes_the_chain(other, position):
     chain = [LINKS[other](), sgd()]
     plain, _ = run(optax.chain(*chain), make_params(), 8)
-    link = autodrop(0.1, threshold=0.0)
+    link = epoch_autodrop(0.1, threshold=0.0)
     chain.insert(position, link)
     observed, state = run(optax.chain(*chain), make_params(), 8, ends_epochs=True)
     chex.assert_trees_all_close(observed, plain, rtol=1e-6)
@@ -39,7 +44,7 @@ def test_with_a_threshold_of_zero_no_position_changes_the_chain(other, position)
 @pytest.mark.parametrize("other", LINKS)
 def test_after_a_drop_the_update_is_the_plain_one_scaled(other):
     chain = optax.chain(LINKS[other](), optax.sgd(0.1))
-    link = autodrop(0.1, drop_factor=0.5, **PLAIN)
+    link = epoch_autodrop(0.1, drop_factor=0.5, **PLAIN)
     _, dropped = run(optax.chain(chain, link), make_params(), 8, ends_epochs=True)
     assert float(autodrop_metrics(dropped)["num_drops"]) == 1
     params, gradients = make_params(), random_tree(9, make_params())
@@ -51,18 +56,18 @@ def test_after_a_drop_the_update_is_the_plain_one_scaled(other):
 
 
 def test_muon_and_complex_parameters():
-    muon = with_autodrop(optax.contrib.muon(0.1), 0.1, STEPS, **EAGER)
+    muon = with_epoch_autodrop(optax.contrib.muon(0.1), 0.1, STEPS, **EAGER)
     _, state = run(muon, make_params(), 12)
     assert float(autodrop_metrics(state)["num_drops"]) == 2
     params = jax.tree.map(lambda x: x + 1j * x, make_params())
     split = optax.contrib.split_real_and_imaginary(optax.adam(0.1))
-    course, state = run(with_autodrop(split, 0.1, STEPS, **EAGER), params, 12)
+    course, state = run(with_epoch_autodrop(split, 0.1, STEPS, **EAGER), params, 12)
     assert float(autodrop_metrics(state)["num_drops"]) == 2
     assert all(jnp.iscomplexobj(x) for x in jax.tree.leaves(course[-1]))
 
 
 def test_frozen_dictionaries():
-    link = optax.chain(sgd(), autodrop(0.1, **EAGER))
+    link = optax.chain(sgd(), epoch_autodrop(0.1, **EAGER))
     plain, _ = run(link, make_params(), 12, ends_epochs=True)
     frozen, _ = run(link, freeze(make_params()), 12, ends_epochs=True)
     chex.assert_trees_all_equal(freeze(plain[-1]), frozen[-1])
@@ -70,7 +75,7 @@ def test_frozen_dictionaries():
 
 def test_gradients_of_integers_are_float0():
     params = {"w": jnp.ones(3), "steps": jnp.arange(3)}
-    optimizer = optax.chain(autodrop(0.1, **EAGER))
+    optimizer = optax.chain(epoch_autodrop(0.1, **EAGER))
     state = optimizer.init(params)
 
     def loss(params):
@@ -87,10 +92,10 @@ def test_gradients_of_integers_are_float0():
 def test_two_groups_with_settings_of_their_own_and_one_frozen():
     params = make_params() | {"embedding": {"w": jnp.ones(4)}}
     labels = {"encoder": "fast", "head": "slow", "embedding": "frozen"}
-    slow = autodrop(1e-3, **EAGER | {"drop_delay": 3})
+    slow = epoch_autodrop(1e-3, **EAGER | {"drop_delay": 3})
     optimizer = optax.partition(
         {
-            "fast": optax.chain(sgd(), autodrop(0.1, **EAGER)),
+            "fast": optax.chain(sgd(), epoch_autodrop(0.1, **EAGER)),
             "slow": optax.chain(optax.adam(1e-3), slow),
             "frozen": optax.set_to_zero(),
         },
@@ -106,7 +111,7 @@ def test_two_groups_with_settings_of_their_own_and_one_frozen():
     assert drops == {"fast": 5, "slow": 3}  # 12 epochs
     chex.assert_trees_all_equal(course[-1]["embedding"], params["embedding"])
     # Each group goes as it would alone.
-    alone = optax.chain(sgd(), autodrop(0.1, **EAGER))
+    alone = optax.chain(sgd(), epoch_autodrop(0.1, **EAGER))
 
     def of_all(seed, _):
         return {"encoder": random_tree(seed, params)["encoder"]}
@@ -118,8 +123,8 @@ def test_two_groups_with_settings_of_their_own_and_one_frozen():
 def test_a_wrapper_in_each_group():
     labels = {"encoder": "a", "head": "b"}
     groups = {
-        "a": with_autodrop(sgd(), 0.1, STEPS, **EAGER),
-        "b": with_autodrop(sgd(), 0.1, STEPS, **EAGER | {"drop_delay": 4}),
+        "a": with_epoch_autodrop(sgd(), 0.1, STEPS, **EAGER),
+        "b": with_epoch_autodrop(sgd(), 0.1, STEPS, **EAGER | {"drop_delay": 4}),
     }
     parted, state = run(optax.partition(groups, labels), make_params(), 20)
     metrics = autodrop_metrics(state)
@@ -142,7 +147,7 @@ MASKS = {
 
 @pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS.keys())
 def test_masked(mask):
-    optimizer = optax.chain(sgd(), optax.masked(autodrop(0.1, **PLAIN), mask))
+    optimizer = optax.chain(sgd(), optax.masked(epoch_autodrop(0.1, **PLAIN), mask))
     course, state = run(optimizer, make_params(), 12, ends_epochs=True)
     plain, _ = run(sgd(), make_params(), 12)
     assert float(autodrop_metrics(state)["num_drops"]) == 2
@@ -152,7 +157,7 @@ def test_masked(mask):
 
 
 def test_a_mask_that_leaves_nothing():
-    optimizer = optax.chain(sgd(), optax.masked(autodrop(0.1, **EAGER), False))
+    optimizer = optax.chain(sgd(), optax.masked(epoch_autodrop(0.1, **EAGER), False))
     plain, _ = run(sgd(), make_params(), 6)
     course, state = run(optimizer, make_params(), 6, ends_epochs=True)
     chex.assert_trees_all_equal(course, plain)
@@ -161,13 +166,15 @@ def test_a_mask_that_leaves_nothing():
 
 def test_two_states_over_the_same_parameters_are_refused():
     params = make_params()
-    state = optax.chain(autodrop(0.1), sgd(), autodrop(0.1)).init(params)
+    state = optax.chain(epoch_autodrop(0.1), sgd(), epoch_autodrop(0.1)).init(params)
     with pytest.raises(ValueError, match=r"cover the parameters at \['encoder'\]"):
         end_epoch(params, state)
 
 
 def test_metrics_of_the_states_of_different_optimizers():
     params = make_params()
-    states = {name: autodrop(0.1).init(params) for name in ("generator", "critic")}
+    states = {
+        name: epoch_autodrop(0.1).init(params) for name in ("generator", "critic")
+    }
     metrics = autodrop_metrics(states)
     assert {"generator/epoch", "critic/epoch"} <= set(metrics)

@@ -10,11 +10,11 @@ import pytest
 
 from autodrop_optax import (
     angle_between,
-    autodrop,
     autodrop_metrics,
     end_epoch,
+    epoch_autodrop,
     windowed_autodrop,
-    with_autodrop,
+    with_epoch_autodrop,
 )
 
 OUT_OF_RANGE = [
@@ -46,9 +46,9 @@ def test_out_of_range(name, value, allowed):
     keywords = {"learning_rate": 0.1} | {name: value}
     pattern = f"{name} must be {re.escape(allowed)}.*got {re.escape(repr(value))}"
     with pytest.raises(ValueError, match=pattern):
-        autodrop(**keywords)
+        epoch_autodrop(**keywords)
     with pytest.raises(ValueError, match=pattern):
-        with_autodrop(optax.sgd(0.1), steps_per_epoch=2, **keywords)
+        with_epoch_autodrop(optax.sgd(0.1), steps_per_epoch=2, **keywords)
 
 
 SHARED = {"learning_rate", "drop_factor", "min_learning_rate", "threshold"}
@@ -84,17 +84,17 @@ def test_samples_that_do_not_fill_a_window():
 def test_steps_per_epoch(value):
     pattern = f"steps_per_epoch must be an integer of at least 1.*got {value!r}"
     with pytest.raises(ValueError, match=pattern):
-        autodrop(0.1, steps_per_epoch=value, averaging=False)
+        epoch_autodrop(0.1, steps_per_epoch=value, averaging=False)
     with pytest.raises(ValueError, match=pattern):
-        with_autodrop(optax.sgd(0.1), 0.1, value)
+        with_epoch_autodrop(optax.sgd(0.1), 0.1, value)
 
 
 @pytest.mark.parametrize(
     ("make", "name"),
     [
-        (autodrop, "learning_rate"),
-        (autodrop, "threshold"),
-        (autodrop, "drop_delay"),
+        (epoch_autodrop, "learning_rate"),
+        (epoch_autodrop, "threshold"),
+        (epoch_autodrop, "drop_delay"),
         (windowed_autodrop, "threshold"),
         (windowed_autodrop, "window_steps"),
     ],
@@ -107,15 +107,15 @@ def test_several_values_at_once(make, name):
 
 def test_threshold_above_its_cap():
     with pytest.raises(ValueError, match=r"threshold=2.0 exceeds max_threshold=1.0"):
-        autodrop(0.1, threshold=2.0)
+        epoch_autodrop(0.1, threshold=2.0)
 
 
 def test_threshold_none_is_reserved():
     with pytest.raises(ValueError, match=r"threshold must be a number.*None"):
-        autodrop(0.1, threshold=None)
+        epoch_autodrop(0.1, threshold=None)
 
 
-@pytest.mark.parametrize("make", [autodrop, windowed_autodrop])
+@pytest.mark.parametrize("make", [epoch_autodrop, windowed_autodrop])
 def test_a_schedule_as_learning_rate(make):
     with pytest.raises(
         ValueError,
@@ -125,23 +125,27 @@ def test_a_schedule_as_learning_rate(make):
 
 
 def test_averaging_on_a_counting_link():
-    with pytest.raises(ValueError, match=r"averaging=False.*end_epoch.*with_autodrop"):
-        autodrop(0.1, steps_per_epoch=10)
+    with pytest.raises(
+        ValueError, match=r"averaging=False.*end_epoch.*with_epoch_autodrop"
+    ):
+        epoch_autodrop(0.1, steps_per_epoch=10)
 
 
 def test_tracers_and_arrays_pass():
     @jax.jit
     def rate(learning_rate, drop_factor, drop_delay):
-        link = autodrop(learning_rate, drop_factor=drop_factor, drop_delay=drop_delay)
+        link = epoch_autodrop(
+            learning_rate, drop_factor=drop_factor, drop_delay=drop_delay
+        )
         return autodrop_metrics(link.init(jnp.ones(2)))["learning_rate"]
 
     assert float(rate(0.1, 0.5, 3)) == pytest.approx(0.1)
-    autodrop(jnp.asarray(0.1), threshold=jnp.asarray(0.5))
-    autodrop(np.float32(0.1), drop_delay=np.int64(3), window=np.int32(2))
+    epoch_autodrop(jnp.asarray(0.1), threshold=jnp.asarray(0.5))
+    epoch_autodrop(np.float32(0.1), drop_delay=np.int64(3), window=np.int32(2))
 
 
 @pytest.mark.parametrize(
-    ("make", "name"), [(autodrop, "window"), (windowed_autodrop, "buffer_size")]
+    ("make", "name"), [(epoch_autodrop, "window"), (windowed_autodrop, "buffer_size")]
 )
 def test_a_traced_shape_says_to_make_it_static(make, name):
     optimizer = optax.inject_hyperparams(make)(0.1)
@@ -151,12 +155,15 @@ def test_a_traced_shape_says_to_make_it_static(make, name):
 
 def test_parameters_are_needed():
     params = jnp.ones(2)
-    link = autodrop(0.1, steps_per_epoch=3, averaging=False)
+    link = epoch_autodrop(0.1, steps_per_epoch=3, averaging=False)
     with pytest.raises(
         ValueError, match=r"params=None.*update\(updates, state, params\)"
     ):
         link.update(params, link.init(params))
-    for optimizer in (with_autodrop(optax.sgd(0.1), 0.1, 3), windowed_autodrop(0.1)):
+    for optimizer in (
+        with_epoch_autodrop(optax.sgd(0.1), 0.1, 3),
+        windowed_autodrop(0.1),
+    ):
         with pytest.raises(
             ValueError, match=r"params=None.*update\(updates, state, params\)"
         ):
@@ -164,7 +171,7 @@ def test_parameters_are_needed():
 
 
 def test_a_link_with_explicit_epochs_needs_no_parameters():
-    link = autodrop(0.1)
+    link = epoch_autodrop(0.1)
     link.update(jnp.ones(2), link.init(jnp.ones(2)))
 
 
@@ -180,8 +187,10 @@ def test_a_state_without_autodrop(call):
 @pytest.mark.parametrize(
     "optimizer",
     [
-        pytest.param(autodrop(0.1, steps_per_epoch=3, averaging=False), id="link"),
-        pytest.param(with_autodrop(optax.sgd(0.1), 0.1, 3), id="wrapper"),
+        pytest.param(
+            epoch_autodrop(0.1, steps_per_epoch=3, averaging=False), id="link"
+        ),
+        pytest.param(with_epoch_autodrop(optax.sgd(0.1), 0.1, 3), id="wrapper"),
     ],
 )
 def test_end_epoch_on_a_counting_state(optimizer):
@@ -203,7 +212,7 @@ def test_end_epoch_on_windows():
 def test_with_autodrop_around_windows():
     optimizer = optax.chain(optax.sgd(0.1), windowed_autodrop(0.1))
     with pytest.raises(ValueError, match=r"WindowedAutoDropState.*one of the two"):
-        with_autodrop(optimizer, 0.1, 3).init(jnp.ones(2))
+        with_epoch_autodrop(optimizer, 0.1, 3).init(jnp.ones(2))
 
 
 def test_windows_over_lookahead():
@@ -221,11 +230,11 @@ def test_windows_over_lookahead():
 def test_lookahead_params():
     params = optax.LookaheadParams.init_synced(jnp.ones(2))
     with pytest.raises(TypeError, match=r"LookaheadParams.*inside"):
-        end_epoch(params, autodrop(0.1).init(jnp.ones(2)))
+        end_epoch(params, epoch_autodrop(0.1).init(jnp.ones(2)))
 
 
 def test_two_states_over_the_same_parameters():
-    optimizer = optax.chain(autodrop(0.1), optax.sgd(0.1), autodrop(0.1))
+    optimizer = optax.chain(epoch_autodrop(0.1), optax.sgd(0.1), epoch_autodrop(0.1))
     params = {"w": jnp.ones(2)}
     with pytest.raises(ValueError, match=r"Two states of AutoDrop cover.*\['w'\]"):
         end_epoch(params, optimizer.init(params))
@@ -233,7 +242,7 @@ def test_two_states_over_the_same_parameters():
 
 def test_other_parameters_than_at_init():
     params = {"w": jnp.ones(2)}
-    link_state = autodrop(0.1).init(params)
+    link_state = epoch_autodrop(0.1).init(params)
     with pytest.raises(
         ValueError, match=r"(?s)params.*given to init differ in structure"
     ):
@@ -241,8 +250,8 @@ def test_other_parameters_than_at_init():
     with pytest.raises(ValueError, match=r"differ in shape at \['w'\].*\(3,\).*\(2,\)"):
         end_epoch({"w": jnp.ones(3)}, link_state)
     for optimizer in (
-        with_autodrop(optax.identity(), 0.1, 3),
-        autodrop(0.1, steps_per_epoch=3, averaging=False),
+        with_epoch_autodrop(optax.identity(), 0.1, 3),
+        epoch_autodrop(0.1, steps_per_epoch=3, averaging=False),
         windowed_autodrop(0.1),
     ):
         state = optimizer.init(params)
@@ -252,7 +261,7 @@ def test_other_parameters_than_at_init():
 
 def test_dtypes_that_differ_are_named():
     params = {"w": jnp.ones(2)}
-    state = autodrop(0.1).init(params)
+    state = epoch_autodrop(0.1).init(params)
     with pytest.raises(ValueError, match=r"dtype at \['w'\]: complex64 vs float32"):
         end_epoch({"w": jnp.ones(2, jnp.complex64)}, state)
     with pytest.raises(
@@ -264,20 +273,24 @@ def test_dtypes_that_differ_are_named():
 @pytest.mark.parametrize(
     ("made", "used", "message"),
     [
-        (autodrop(0.1), autodrop(0.1, window=5), "window is 5 here, but was 1"),
         (
-            autodrop(0.1, averaging=False),
-            autodrop(0.1),
+            epoch_autodrop(0.1),
+            epoch_autodrop(0.1, window=5),
+            "window is 5 here, but was 1",
+        ),
+        (
+            epoch_autodrop(0.1, averaging=False),
+            epoch_autodrop(0.1),
             "averaging is True here, but was False",
         ),
         (
-            autodrop(0.1, averaging=False, steps_per_epoch=2),
-            autodrop(0.1, averaging=False),
+            epoch_autodrop(0.1, averaging=False, steps_per_epoch=2),
+            epoch_autodrop(0.1, averaging=False),
             "steps_per_epoch given is False here, but was True",
         ),
         (
-            autodrop(0.1, averaging=False),
-            autodrop(0.1, averaging=False, steps_per_epoch=2),
+            epoch_autodrop(0.1, averaging=False),
+            epoch_autodrop(0.1, averaging=False, steps_per_epoch=2),
             "steps_per_epoch given is True here, but was False",
         ),
         (
@@ -296,7 +309,7 @@ def test_a_state_made_by_another_transformation(made, used, message):
 @pytest.mark.parametrize(
     ("optimizer", "params"),
     [
-        (with_autodrop(optax.sgd(0.1), 0.1, 3), jnp.ones(2)),
+        (with_epoch_autodrop(optax.sgd(0.1), 0.1, 3), jnp.ones(2)),
         (optax.contrib.schedule_free_sgd(0.1), jnp.ones(2)),
         (
             optax.lookahead(optax.sgd(0.1), 5, 0.5),
@@ -304,23 +317,23 @@ def test_a_state_made_by_another_transformation(made, used, message):
         ),
         (optax.contrib.sam(optax.sgd(0.1), optax.sgd(0.1)), jnp.ones(2)),
     ],
-    ids=["with_autodrop", "schedule_free", "lookahead", "sam"],
+    ids=["with_epoch_autodrop", "schedule_free", "lookahead", "sam"],
 )
 def test_around_an_optimizer_that_jumps(optimizer, params):
     with pytest.raises(
         ValueError, match=r"jumps to a point.*averaging=False|Keep one of the two"
     ):
-        with_autodrop(optax.chain(optimizer), 0.1, 3).init(params)
+        with_epoch_autodrop(optax.chain(optimizer), 0.1, 3).init(params)
 
 
 @pytest.mark.parametrize("optimizer", [optax.sgd, 0.1])
 def test_an_optimizer_that_is_none(optimizer):
     with pytest.raises(ValueError, match=r"optimizer must be an optax.Gradient.*got"):
-        with_autodrop(optimizer, 0.1, 3)
+        with_epoch_autodrop(optimizer, 0.1, 3)
 
 
 def test_parameters_without_a_direction():
-    for link in (autodrop(0.1), windowed_autodrop(0.1)):
+    for link in (epoch_autodrop(0.1), windowed_autodrop(0.1)):
         with pytest.raises(ValueError, match=r"every leaf is of dtype bool, int32"):
             link.init({"i": jnp.arange(3), "b": jnp.array([True])})
         link.init({})  # a frozen group, or a placeholder

@@ -9,11 +9,11 @@ import pytest
 from chains import make_params, random_tree
 
 from autodrop_optax import (
-    autodrop,
     end_epoch,
+    epoch_autodrop,
     record_gradient_norms,
     refine_schedule,
-    with_autodrop,
+    with_epoch_autodrop,
 )
 from autodrop_optax.refinement import (
     GradientNormsState,
@@ -117,10 +117,12 @@ PLACES = {
         {"a": optax.chain(link, optax.sgd(0.1)), "b": optax.adam(0.1)},
         {"encoder": "a", "head": "b"},
     ),
-    "with_autodrop": lambda link: with_autodrop(
+    "with_epoch_autodrop": lambda link: with_epoch_autodrop(
         optax.chain(link, optax.sgd(0.1)), 0.1, 2, threshold=180.0, max_threshold=180.0
     ),
-    "beside_autodrop": lambda link: optax.chain(link, optax.sgd(0.1), autodrop(0.1)),
+    "beside_autodrop": lambda link: optax.chain(
+        link, optax.sgd(0.1), epoch_autodrop(0.1)
+    ),
     "inject_hyperparams": lambda link: optax.inject_hyperparams(
         lambda rate: optax.chain(link, optax.sgd(rate))
     )(0.1),

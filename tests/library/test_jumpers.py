@@ -6,13 +6,18 @@ import optax
 import pytest
 from chains import EAGER, PLAIN, STEPS, make_params, random_tree, run, sgd
 
-from autodrop_optax import autodrop, autodrop_metrics, end_epoch, with_autodrop
+from autodrop_optax import (
+    autodrop_metrics,
+    end_epoch,
+    epoch_autodrop,
+    with_epoch_autodrop,
+)
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 
 def test_inside_lookahead():
-    optimizer = optax.lookahead(with_autodrop(sgd(), 0.1, STEPS, **PLAIN), 5, 0.5)
+    optimizer = optax.lookahead(with_epoch_autodrop(sgd(), 0.1, STEPS, **PLAIN), 5, 0.5)
     params = optax.LookaheadParams.init_synced(make_params())
     state = optimizer.init(params)
     for i in range(12):
@@ -23,7 +28,7 @@ def test_inside_lookahead():
 
 
 def test_inside_schedule_free():
-    base = with_autodrop(optax.sgd(0.1), 0.1, STEPS, **PLAIN)
+    base = with_epoch_autodrop(optax.sgd(0.1), 0.1, STEPS, **PLAIN)
     _, state = run(optax.contrib.schedule_free(base, 0.1, b1=0.9), make_params(), 12)
     assert float(autodrop_metrics(state)["num_drops"]) == 2
 
@@ -33,7 +38,7 @@ def normalized():
 
 
 def test_inside_sam():
-    base = with_autodrop(sgd(), 0.1, STEPS, **PLAIN)
+    base = with_epoch_autodrop(sgd(), 0.1, STEPS, **PLAIN)
     optimizer = optax.contrib.sam(base, normalized(), opaque_mode=True)
     _, state = run(
         optimizer, make_params(), 12, grad_fn=lambda p, _: jax.tree.map(jnp.sin, p)
@@ -52,7 +57,7 @@ if hasattr(optax.contrib, "madgrad"):
 
 
 def test_sam_that_mixes_states_by_arithmetic_is_told_of():
-    base = with_autodrop(sgd(), 0.1, STEPS, **PLAIN)
+    base = with_epoch_autodrop(sgd(), 0.1, STEPS, **PLAIN)
     with pytest.raises(ValueError, match="opaque_mode=True"):
         run(optax.contrib.sam(base, normalized()), make_params(), 2)
 
@@ -61,17 +66,17 @@ def test_sam_that_mixes_states_by_arithmetic_is_told_of():
     "jumper",
     [
         *JUMPERS,
-        pytest.param(lambda: with_autodrop(sgd(), 0.1, STEPS), id="itself"),
-        pytest.param(lambda: optax.chain(autodrop(0.1), sgd()), id="link"),
+        pytest.param(lambda: with_epoch_autodrop(sgd(), 0.1, STEPS), id="itself"),
+        pytest.param(lambda: optax.chain(epoch_autodrop(0.1), sgd()), id="link"),
     ],
 )
 def test_around_a_jumper_is_refused(jumper):
     with pytest.raises(ValueError, match=r"updates are jumps to a point|one of the"):
-        with_autodrop(jumper(), 0.1, STEPS).init(make_params())
+        with_epoch_autodrop(jumper(), 0.1, STEPS).init(make_params())
 
 
 def test_around_lookahead_is_refused():
-    optimizer = with_autodrop(optax.lookahead(sgd(), 5, 0.5), 0.1, STEPS)
+    optimizer = with_epoch_autodrop(optax.lookahead(sgd(), 5, 0.5), 0.1, STEPS)
     with pytest.raises(ValueError, match="updates are jumps to a point"):
         optimizer.init(optax.LookaheadParams.init_synced(make_params()))
 
@@ -79,7 +84,7 @@ def test_around_lookahead_is_refused():
 @pytest.mark.parametrize("jumper", JUMPERS)
 def test_a_link_beside_a_jumper_is_refused(jumper):
     params = make_params()
-    state = optax.chain(jumper(), autodrop(0.1)).init(params)
+    state = optax.chain(jumper(), epoch_autodrop(0.1)).init(params)
     with pytest.raises(ValueError, match="stands beside a"):
         end_epoch(params, state)
 
@@ -88,7 +93,7 @@ def test_a_link_beside_a_jumper_over_other_parameters_is_fine():
     optimizer = optax.partition(
         {
             "free": optax.contrib.schedule_free(optax.sgd(0.1), 0.1),
-            "auto": optax.chain(sgd(), autodrop(0.1, **EAGER)),
+            "auto": optax.chain(sgd(), epoch_autodrop(0.1, **EAGER)),
         },
         {"encoder": "free", "head": "auto"},
     )
@@ -99,6 +104,6 @@ def test_a_link_beside_a_jumper_over_other_parameters_is_fine():
 def test_lookahead_parameters_are_refused():
     params = optax.LookaheadParams.init_synced(make_params())
     with pytest.raises(ValueError, match="as its fast optimizer"):
-        autodrop(0.1).init(params)
+        epoch_autodrop(0.1).init(params)
     with pytest.raises(TypeError, match="as its fast optimizer"):
-        end_epoch(params, autodrop(0.1).init(make_params()))
+        end_epoch(params, epoch_autodrop(0.1).init(make_params()))

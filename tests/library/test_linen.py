@@ -13,7 +13,7 @@ from flax.core import freeze
 from flax.training.train_state import TrainState as PlainTrainState
 
 import autodrop_optax
-from autodrop_optax import autodrop, with_autodrop
+from autodrop_optax import epoch_autodrop, with_epoch_autodrop
 from autodrop_optax.flax.linen import autodrop_metrics, end_epoch, recompute_batch_stats
 
 
@@ -41,8 +41,8 @@ class TrainState(PlainTrainState):
 MODEL = Model()
 KEYWORDS = {"threshold": 180.0, "max_threshold": 180.0, "drop_delay": 3}
 WAYS = {
-    "link": optax.chain(optax.sgd(0.1, momentum=0.9), autodrop(0.1, **KEYWORDS)),
-    "wrapper": with_autodrop(optax.sgd(0.1, momentum=0.9), 0.1, 3, **KEYWORDS),
+    "link": optax.chain(optax.sgd(0.1, momentum=0.9), epoch_autodrop(0.1, **KEYWORDS)),
+    "wrapper": with_epoch_autodrop(optax.sgd(0.1, momentum=0.9), 0.1, 3, **KEYWORDS),
 }
 
 

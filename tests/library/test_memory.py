@@ -7,10 +7,10 @@ import pytest
 
 from autodrop_optax import (
     _angle,
-    autodrop,
     end_epoch,
+    epoch_autodrop,
     windowed_autodrop,
-    with_autodrop,
+    with_epoch_autodrop,
 )
 
 SIZE = 1_000_000
@@ -39,9 +39,9 @@ def copies(optimizer, params):
 @pytest.mark.parametrize(("averaging", "most"), [(True, 3), (False, 2)])
 def test_extra_copies_of_the_parameters(averaging, most):
     params = {"w": jnp.ones(SIZE)}
-    assert copies(autodrop(0.1, averaging=averaging), params) < most + 0.001
+    assert copies(epoch_autodrop(0.1, averaging=averaging), params) < most + 0.001
     base = copies(SGD, params)
-    wrapped = with_autodrop(SGD, 0.1, 5, averaging=averaging)
+    wrapped = with_epoch_autodrop(SGD, 0.1, 5, averaging=averaging)
     assert copies(wrapped, params) - base < most + 0.001
 
 
@@ -53,7 +53,7 @@ def test_the_windows_take_three_copies():
 @pytest.mark.parametrize("averaging", [True, False])
 def test_an_epoch_end_works_in_place(averaging, leaves):
     params = [jnp.ones(SIZE // leaves)] * leaves
-    state = autodrop(0.1, averaging=averaging).init(params)
+    state = epoch_autodrop(0.1, averaging=averaging).init(params)
     memory = compiled(end_epoch, params, state).memory_analysis()
     assert memory.temp_size_in_bytes < 0.15 * COPY
     assert memory.alias_size_in_bytes >= (4 if averaging else 3) * COPY
@@ -62,16 +62,18 @@ def test_an_epoch_end_works_in_place(averaging, leaves):
 @pytest.mark.parametrize(
     ("optimizer", "most"),
     [
-        pytest.param(optax.chain(SGD, autodrop(0.1)), 0.01, id="link"),
+        pytest.param(optax.chain(SGD, epoch_autodrop(0.1)), 0.01, id="link"),
         pytest.param(
-            optax.chain(SGD, autodrop(0.1, steps_per_epoch=5, averaging=False)),
+            optax.chain(SGD, epoch_autodrop(0.1, steps_per_epoch=5, averaging=False)),
             0.15,
             id="counting",
         ),
         # The updates are written out and, at an epoch end, where they lead.
-        pytest.param(with_autodrop(SGD, 0.1, 5), 2.15, id="wrapper"),
+        pytest.param(with_epoch_autodrop(SGD, 0.1, 5), 2.15, id="wrapper"),
         pytest.param(
-            with_autodrop(SGD, 0.1, 5, averaging=False), 2.15, id="wrapper-no-averaging"
+            with_epoch_autodrop(SGD, 0.1, 5, averaging=False),
+            2.15,
+            id="wrapper-no-averaging",
         ),
         pytest.param(optax.chain(SGD, windowed_autodrop(0.1)), 0.15, id="windowed"),
         pytest.param(

@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 import autodrop_optax
-from autodrop_optax import autodrop, with_autodrop
+from autodrop_optax import epoch_autodrop, with_epoch_autodrop
 from autodrop_optax.flax import autodrop_metrics, end_epoch, recompute_batch_stats
 from autodrop_optax.flax._nnx import as_pure
 
@@ -74,19 +74,19 @@ def train(transformation, ends_epochs):
 
 def test_a_link_and_end_epoch():
     momentum = optax.sgd(0.1, momentum=0.9)
-    model, metrics = train(optax.chain(momentum, autodrop(0.1, **KEYWORDS)), True)
+    model, metrics = train(optax.chain(momentum, epoch_autodrop(0.1, **KEYWORDS)), True)
     assert bool(metrics["averaged"])
     assert np.all(np.isfinite(model.norm.mean[...]))
 
 
 def test_the_wrapper():
-    train(with_autodrop(optax.sgd(0.1, momentum=0.9), 0.1, 3, **KEYWORDS), False)
+    train(with_epoch_autodrop(optax.sgd(0.1, momentum=0.9), 0.1, 3, **KEYWORDS), False)
 
 
 def test_inside_a_jitted_function_of_the_user():
     model = Model(nnx.Rngs(0))
     optimizer = nnx.Optimizer(
-        model, optax.chain(optax.sgd(0.1), autodrop(0.1)), wrt=nnx.Param
+        model, optax.chain(optax.sgd(0.1), epoch_autodrop(0.1)), wrt=nnx.Param
     )
 
     @nnx.jit
@@ -150,7 +150,9 @@ def test_nothing_to_recompute():
 def test_split_and_merge_keep_a_run_as_it_is():
     def trained(again):
         model = Model(nnx.Rngs(0))
-        link = optax.chain(optax.sgd(0.1, momentum=0.9), autodrop(0.1, **KEYWORDS))
+        link = optax.chain(
+            optax.sgd(0.1, momentum=0.9), epoch_autodrop(0.1, **KEYWORDS)
+        )
         optimizer = nnx.Optimizer(model, link, wrt=nnx.Param)
         rng = np.random.default_rng(0)
         for _ in range(6):

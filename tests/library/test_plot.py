@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from autodrop_optax import autodrop, autodrop_metrics, end_epoch
+from autodrop_optax import autodrop_metrics, end_epoch, epoch_autodrop
 from autodrop_optax.plot import plot_history
 
 
 @pytest.fixture(scope="module")
 def history():
     """Eight epochs with drops after the third, fifth and seventh, as columns."""
-    link = autodrop(0.1, threshold=180.0, max_threshold=180.0, drop_delay=2)
+    link = epoch_autodrop(0.1, threshold=180.0, max_threshold=180.0, drop_delay=2)
 
     def epoch(carry, step):
         params, state = carry

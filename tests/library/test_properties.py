@@ -15,7 +15,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from reference import Algorithm1, angle
 
-from autodrop_optax import angle_between, autodrop, end_epoch, with_autodrop
+from autodrop_optax import angle_between, end_epoch, epoch_autodrop, with_epoch_autodrop
 
 # Over 180 degrees, the change from straight on to straight back: always saturated.
 EAGER = {"threshold": 200.0, "max_threshold": 200.0}
@@ -99,7 +99,7 @@ def test_any_tree_with_something_inexact_in_it(tree, scale, averaging):
 
     # Not compiled: every example has another structure.
     with jax.disable_jit():
-        link = autodrop(0.1, **EAGER, drop_delay=2, averaging=averaging)
+        link = epoch_autodrop(0.1, **EAGER, drop_delay=2, averaging=averaging)
         params, state, informed = tree, link.init(tree), True
         for _ in range(4):
             start = flat(params)
@@ -129,7 +129,7 @@ def test_a_thousand_leaves():
     shapes = [(), (3,), (2, 2), (0,)]
     tree = {str(i): jnp.ones(shapes[i % 4]) for i in range(1000)}
     tree = jax.device_put(tree, NamedSharding(mesh, P()))
-    link = autodrop(0.1, **EAGER, drop_delay=1)
+    link = epoch_autodrop(0.1, **EAGER, drop_delay=1)
     state = jax.jit(link.init)(tree)
     auto = Algorithm1(flat(tree), 0.1, theta_0=200.0, theta_max=200.0, n_d=1)
     for _ in range(4):
@@ -188,7 +188,7 @@ def test_any_course_of_events_goes_as_in_the_reference(events, dtype, options, s
     options = {"n_d": 1} | options
     names = {"n_d": "drop_delay"}
     keywords = {names.get(k, k): v for k, v in options.items()}
-    link = autodrop(0.1, **EAGER, **keywords)
+    link = epoch_autodrop(0.1, **EAGER, **keywords)
     params = template(dtype)
     state = link.init(params)
     auto = Algorithm1(flat(params), 0.1, theta_0=200.0, theta_max=200.0, **options)
@@ -235,9 +235,10 @@ def gradient(kind, params, rng):
 OPTIMIZERS = {
     dtype: {
         "link": optax.chain(
-            optax.sgd(1e-3), autodrop(1e-3, **EAGER, drop_delay=2, averaging=False)
+            optax.sgd(1e-3),
+            epoch_autodrop(1e-3, **EAGER, drop_delay=2, averaging=False),
         ),
-        "wrapper": with_autodrop(
+        "wrapper": with_epoch_autodrop(
             optax.sgd(1e-3), 1e-3, STEPS, **EAGER, drop_delay=2, averaging=False
         ),
     }
@@ -287,7 +288,7 @@ def test_a_rate_of_zero_gives_no_angle_and_no_drop():
     schedule = optax.join_schedules(
         [optax.constant_schedule(0.0), optax.constant_schedule(0.1)], [6]
     )
-    optimizer = with_autodrop(optax.sgd(schedule), 0.1, 1, **EAGER, drop_delay=1)
+    optimizer = with_epoch_autodrop(optax.sgd(schedule), 0.1, 1, **EAGER, drop_delay=1)
     params = jnp.ones(4)
     state = optimizer.init(params)
     drops = []
@@ -308,7 +309,7 @@ counters = st.sampled_from([0, 1, 2, INT_MAX - 1, INT_MAX])
 @property_of(counters, counters, counters, counters, st.booleans())
 def test_counters_never_wrap(epoch, num_drops, delay_count, step, dropping):
     """At the largest integer they stay there."""
-    link = autodrop(0.1, **EAGER, drop_delay=3)
+    link = epoch_autodrop(0.1, **EAGER, drop_delay=3)
     params = jnp.arange(4.0)
     state = link.init(params)._replace(
         epoch=jnp.int32(epoch),
@@ -323,8 +324,8 @@ def test_counters_never_wrap(epoch, num_drops, delay_count, step, dropping):
         assert int(new.delay_count) >= 0
         assert np.all(np.isfinite(params))
         state = new
-    counting = autodrop(0.1, steps_per_epoch=2, averaging=False)
-    wrapper = with_autodrop(optax.sgd(0.1), 0.1, 2)
+    counting = epoch_autodrop(0.1, steps_per_epoch=2, averaging=False)
+    wrapper = with_epoch_autodrop(optax.sgd(0.1), 0.1, 2)
     for optimizer in (counting, wrapper):
         state = optimizer.init(params)
         auto = state if optimizer is counting else state[1]

@@ -13,11 +13,11 @@ from reference import Algorithm1
 from slow import slow_but
 
 from autodrop_optax import (
-    autodrop,
     end_epoch,
+    epoch_autodrop,
     record_gradient_norms,
     windowed_autodrop,
-    with_autodrop,
+    with_epoch_autodrop,
 )
 from autodrop_optax.refinement import recorded_gradient_norms
 
@@ -57,7 +57,7 @@ def scalar_reductions_alone(text):
 @pytest.mark.parametrize(
     ("link", "trees"),
     [
-        (autodrop(0.1), ("anchor", "previous_step", "average")),
+        (epoch_autodrop(0.1), ("anchor", "previous_step", "average")),
         (windowed_autodrop(0.1), ("running_mean", "previous_mean", "previous_step")),
     ],
     ids=["epochs", "windows"],
@@ -71,7 +71,7 @@ def test_the_state_inherits_the_sharding(mesh, link, trees):
 
 
 def test_an_epoch_end_gathers_nothing_and_equals_one_device(mesh):
-    link = autodrop(0.1, **EAGER)
+    link = epoch_autodrop(0.1, **EAGER)
     here = {name: jnp.asarray(x) for name, x in leaves(0).items()}
     there = jax.device_put(leaves(0), shardings(mesh))
     state, far_state = link.init(here), jax.jit(link.init)(there)
@@ -96,7 +96,7 @@ def test_an_epoch_end_gathers_nothing_and_equals_one_device(mesh):
 def test_shardings_that_no_type_tells_of():
     # in_shardings on arrays that lie nowhere in particular: only the partitioner knows.
     mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
-    link = autodrop(0.1)
+    link = epoch_autodrop(0.1)
     params = {name: jnp.asarray(x) for name, x in leaves(0).items()}
     state = link.init(params)
     placed = optax.tree.map_params(
@@ -108,8 +108,12 @@ def test_shardings_that_no_type_tells_of():
 
 
 WAYS = {
-    "link": lambda **k: optax.chain(optax.sgd(0.1, momentum=0.9), autodrop(0.1, **k)),
-    "wrapper": lambda **k: with_autodrop(optax.sgd(0.1, momentum=0.9), 0.1, 3, **k),
+    "link": lambda **k: optax.chain(
+        optax.sgd(0.1, momentum=0.9), epoch_autodrop(0.1, **k)
+    ),
+    "wrapper": lambda **k: with_epoch_autodrop(
+        optax.sgd(0.1, momentum=0.9), 0.1, 3, **k
+    ),
 }
 
 
@@ -181,8 +185,8 @@ def test_a_whole_run_drops_where_one_device_does(mesh, way):
     keywords = {names[k]: v for k, v in options.items()}
     sgd = optax.sgd(0.1)
     optimizer = {
-        "link": lambda: optax.chain(sgd, autodrop(0.1, **keywords)),
-        "wrapper": lambda: with_autodrop(sgd, 0.1, steps, **keywords),
+        "link": lambda: optax.chain(sgd, epoch_autodrop(0.1, **keywords)),
+        "wrapper": lambda: with_epoch_autodrop(sgd, 0.1, steps, **keywords),
     }[way]()
     start, curvature, noise = jax.tree.map(lambda x: np.asarray(x, np.float32), problem)
 
@@ -213,7 +217,7 @@ def test_a_whole_run_drops_where_one_device_does(mesh, way):
 
 
 def test_the_wrapper_gathers_nothing(mesh):
-    optimizer = with_autodrop(optax.sgd(0.1, momentum=0.9), 0.1, 3, **EAGER)
+    optimizer = with_epoch_autodrop(optax.sgd(0.1, momentum=0.9), 0.1, 3, **EAGER)
     params = jax.device_put(leaves(0), shardings(mesh))
     state = jax.jit(optimizer.init)(params)
     update = jax.jit(optimizer.update)

@@ -8,7 +8,12 @@ import optax
 import pytest
 from chains import EAGER, STEPS, make_params, random_tree, run, sgd
 
-from autodrop_optax import autodrop, autodrop_metrics, end_epoch, with_autodrop
+from autodrop_optax import (
+    autodrop_metrics,
+    end_epoch,
+    epoch_autodrop,
+    with_epoch_autodrop,
+)
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
@@ -17,8 +22,8 @@ EVERY = 3  # micro-batches in a step
 
 
 def test_multi_steps_both_ways_round():
-    inside = optax.MultiSteps(with_autodrop(sgd(), 0.1, STEPS, **EAGER), EVERY)
-    around = with_autodrop(optax.MultiSteps(sgd(), EVERY), 0.1, STEPS, **EAGER)
+    inside = optax.MultiSteps(with_epoch_autodrop(sgd(), 0.1, STEPS, **EAGER), EVERY)
+    around = with_epoch_autodrop(optax.MultiSteps(sgd(), EVERY), 0.1, STEPS, **EAGER)
     (one, one_state), (two, two_state) = (
         run(optimizer, make_params(), 20 * EVERY) for optimizer in (inside, around)
     )
@@ -35,9 +40,9 @@ def test_multi_steps_both_ways_round():
 
 def test_the_transformation_that_multi_steps_makes_is_taken_as_well():
     multi = optax.MultiSteps(sgd(), EVERY)
-    one, _ = run(with_autodrop(multi, 0.1, STEPS, **EAGER), make_params(), 18)
+    one, _ = run(with_epoch_autodrop(multi, 0.1, STEPS, **EAGER), make_params(), 18)
     other, _ = run(
-        with_autodrop(multi.gradient_transformation(), 0.1, STEPS, **EAGER),
+        with_epoch_autodrop(multi.gradient_transformation(), 0.1, STEPS, **EAGER),
         make_params(),
         18,
     )
@@ -45,12 +50,12 @@ def test_the_transformation_that_multi_steps_makes_is_taken_as_well():
 
 
 def test_end_epoch_in_mid_accumulation_keeps_the_partial_gradients():
-    link = optax.chain(sgd(), autodrop(0.1, **EAGER))
+    link = optax.chain(sgd(), epoch_autodrop(0.1, **EAGER))
     for optimizer in (
         optax.MultiSteps(link, EVERY).gradient_transformation(),
         optax.chain(
             optax.MultiSteps(sgd(), EVERY).gradient_transformation(),
-            autodrop(0.1, **EAGER),
+            epoch_autodrop(0.1, **EAGER),
         ),
     ):
         params = make_params()
@@ -80,8 +85,8 @@ def some_not_finite(seed, like):
 
 
 def test_apply_if_finite_both_ways_round():
-    inside = optax.apply_if_finite(with_autodrop(sgd(), 0.1, STEPS, **EAGER), 3)
-    around = with_autodrop(optax.apply_if_finite(sgd(), 3), 0.1, STEPS, **EAGER)
+    inside = optax.apply_if_finite(with_epoch_autodrop(sgd(), 0.1, STEPS, **EAGER), 3)
+    around = with_epoch_autodrop(optax.apply_if_finite(sgd(), 3), 0.1, STEPS, **EAGER)
     (one, one_state), (two, two_state) = (
         run(optimizer, make_params(), 50, gradients=some_not_finite)
         for optimizer in (inside, around)
@@ -97,7 +102,7 @@ def test_steps_are_counted_through_both_at_once():
     multi = optax.MultiSteps(sgd(), EVERY).gradient_transformation()
     optimizer = optax.apply_if_finite(multi, 3)
     _, state = run(
-        with_autodrop(optimizer, 0.1, STEPS, **EAGER),
+        with_epoch_autodrop(optimizer, 0.1, STEPS, **EAGER),
         make_params(),
         5 * 4 * EVERY,
         gradients=some_not_finite,
@@ -109,12 +114,12 @@ def test_steps_are_counted_through_both_at_once():
 def test_one_group_that_steps_is_enough():
     groups = {"a": optax.MultiSteps(sgd(), EVERY).gradient_transformation(), "b": sgd()}
     optimizer = optax.partition(groups, {"encoder": "a", "head": "b"})
-    wrapped = with_autodrop(optimizer, 0.1, STEPS, **EAGER)
+    wrapped = with_epoch_autodrop(optimizer, 0.1, STEPS, **EAGER)
     _, state = run(wrapped, make_params(), 12)
     assert float(autodrop_metrics(state)["epoch"]) == 12 / STEPS
     slow = {"a": groups["a"], "b": optax.MultiSteps(sgd(), 2).gradient_transformation()}
     optimizer = optax.partition(slow, {"encoder": "a", "head": "b"})
-    wrapped = with_autodrop(optimizer, 0.1, STEPS, **EAGER)
+    wrapped = with_epoch_autodrop(optimizer, 0.1, STEPS, **EAGER)
     _, state = run(wrapped, make_params(), 12)
     # Steps at 2, 3, 4, 6, 8, 9, 10, 12.
     assert float(autodrop_metrics(state)["epoch"]) == 8 / STEPS
@@ -122,6 +127,6 @@ def test_one_group_that_steps_is_enough():
 
 def test_extra_arguments_pass_through_multi_steps():
     plateau = optax.chain(sgd(), optax.contrib.reduce_on_plateau())
-    optimizer = with_autodrop(optax.MultiSteps(plateau, 2), 0.1, STEPS, **EAGER)
+    optimizer = with_epoch_autodrop(optax.MultiSteps(plateau, 2), 0.1, STEPS, **EAGER)
     _, state = run(optimizer, make_params(), 12, value=jnp.float32(1.0))
     assert float(autodrop_metrics(state)["epoch"]) == 3

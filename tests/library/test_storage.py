@@ -11,7 +11,7 @@ from jax.sharding import PartitionSpec as P
 from reference import angle
 from slow import slow_but
 
-from autodrop_optax import autodrop, end_epoch, with_autodrop
+from autodrop_optax import end_epoch, epoch_autodrop, with_epoch_autodrop
 
 STEPS = 3
 EAGER = {"threshold": 180.0, "max_threshold": 180.0, "drop_delay": 2}
@@ -22,16 +22,16 @@ HOST_KIND = jax.device_put(jnp.ones(()), jax.memory.Space.Host).sharding.memory_
 
 
 def link(**keywords):
-    return optax.chain(optax.sgd(0.1, momentum=0.9), autodrop(0.1, **keywords))
+    return optax.chain(optax.sgd(0.1, momentum=0.9), epoch_autodrop(0.1, **keywords))
 
 
 def wrapper(**keywords):
-    return with_autodrop(optax.sgd(0.1, momentum=0.9), 0.1, STEPS, **keywords)
+    return with_epoch_autodrop(optax.sgd(0.1, momentum=0.9), 0.1, STEPS, **keywords)
 
 
 def counting(**keywords):
     keywords = keywords | {"averaging": False, "steps_per_epoch": STEPS}
-    return optax.chain(optax.sgd(0.1, momentum=0.9), autodrop(0.1, **keywords))
+    return optax.chain(optax.sgd(0.1, momentum=0.9), epoch_autodrop(0.1, **keywords))
 
 
 WAYS = {"link": link, "wrapper": wrapper, "counting": counting}
@@ -143,7 +143,7 @@ def test_sharded_in_the_hosts_memory(way):
 
 def test_vmap_with_the_hosts_memory():
     def run(seed):
-        optimizer = autodrop(0.1, **EAGER, **HOST)
+        optimizer = epoch_autodrop(0.1, **EAGER, **HOST)
         params = jnp.ones(4)
         state = optimizer.init(params)
         for i in range(5):
@@ -188,7 +188,7 @@ def test_the_dtypes_are_those_asked_for(way, state_dtype, dtype):
 
 def test_complex_leaves_are_left_alone():
     params = {"c": jnp.ones(3, jnp.complex64), "f": jnp.ones(3)}
-    state = autodrop(0.1, state_dtype=jnp.bfloat16).init(params)
+    state = epoch_autodrop(0.1, state_dtype=jnp.bfloat16).init(params)
     assert state.anchor["c"].dtype == jnp.complex64
     assert state.anchor["f"].dtype == jnp.bfloat16
 
@@ -197,7 +197,7 @@ def test_complex_leaves_are_left_alone():
 def test_the_angle_is_that_of_the_rounded_parameters(dtype):
     rng = np.random.default_rng(0)
     path = np.cumsum(rng.normal(size=(6, 500)) * 0.1, axis=0).astype(np.float32) + 2
-    state = autodrop(0.1, state_dtype=dtype).init(jnp.asarray(path[0]))
+    state = epoch_autodrop(0.1, state_dtype=dtype).init(jnp.asarray(path[0]))
     found = []
     for x in path[1:]:
         _, state = end_epoch(jnp.asarray(x), state)
@@ -219,7 +219,7 @@ def test_the_angle_is_that_of_the_rounded_parameters(dtype):
 @pytest.mark.parametrize("jit", [True, False], ids=["jit", "eager"])
 def test_parameters_at_rest_have_no_angle(dtype, jit):
     # Rounded once and not the next time they would seem to move, always the same way.
-    optimizer = autodrop(0.1, **EAGER, state_dtype=dtype)
+    optimizer = epoch_autodrop(0.1, **EAGER, state_dtype=dtype)
     params = {"w": jnp.full(100, 1.001)}
     state = optimizer.init(params)
     end = jax.jit(end_epoch) if jit else end_epoch
@@ -253,4 +253,4 @@ def test_the_average_of_narrow_copies_is_near_the_exact_one():
 )
 def test_bad_storage_is_named(keywords, message):
     with pytest.raises(ValueError, match=message):
-        autodrop(0.1, **keywords)
+        epoch_autodrop(0.1, **keywords)

@@ -7,7 +7,12 @@ import optax
 import pytest
 from reference import Algorithm1
 
-from autodrop_optax import autodrop, autodrop_metrics, end_epoch, with_autodrop
+from autodrop_optax import (
+    autodrop_metrics,
+    end_epoch,
+    epoch_autodrop,
+    with_epoch_autodrop,
+)
 
 
 class Walk:
@@ -15,7 +20,7 @@ class Walk:
 
     def __init__(self, x, **keywords):
         self.x = jnp.asarray(x, jnp.float32)
-        self.optimizer = autodrop(**{"learning_rate": 1.0} | keywords)
+        self.optimizer = epoch_autodrop(**{"learning_rate": 1.0} | keywords)
         self.state = self.optimizer.init(self.x)
 
     def end_at(self, x):
@@ -213,9 +218,9 @@ def test_bad_epochs_in_every_way_as_in_the_reference(way):
     keywords = {"threshold": 20.0, "max_threshold": 40.0, "drop_delay": 2,
                 "drop_factor": 0.5, "averaging": False}  # fmt: skip
     optimizer = {
-        "link": lambda: autodrop(1.0, **keywords),
-        "wrapper": lambda: with_autodrop(optax.identity(), 1.0, 1, **keywords),
-        "counting": lambda: autodrop(1.0, steps_per_epoch=1, **keywords),
+        "link": lambda: epoch_autodrop(1.0, **keywords),
+        "wrapper": lambda: with_epoch_autodrop(optax.identity(), 1.0, 1, **keywords),
+        "counting": lambda: epoch_autodrop(1.0, steps_per_epoch=1, **keywords),
     }[way]()
     x = started_at = jnp.zeros(6)
     state = optimizer.init(x)
@@ -255,10 +260,10 @@ def test_training_recovers_from_a_nan_gradient(way):
     # Descent on |x|^2 / 2 with a NaN gradient in epoch 3, undone by the user.
     keywords = {"threshold": 1.0, "drop_delay": 1, "averaging": False}
     if way == "wrapper":
-        optimizer = with_autodrop(optax.sgd(0.1), 0.1, 2, **keywords)
+        optimizer = with_epoch_autodrop(optax.sgd(0.1), 0.1, 2, **keywords)
     else:
         optimizer = optax.chain(
-            optax.sgd(0.1), autodrop(0.1, steps_per_epoch=2, **keywords)
+            optax.sgd(0.1), epoch_autodrop(0.1, steps_per_epoch=2, **keywords)
         )
     x = jnp.array([1.0, 2.0])
     state = optimizer.init(x)

@@ -9,13 +9,13 @@ import pytest
 from slow import slow_but
 
 from autodrop_optax import (
-    AutoDropState,
+    EpochAutoDropState,
     angle_between,
-    autodrop,
     autodrop_metrics,
     end_epoch,
+    epoch_autodrop,
     windowed_autodrop,
-    with_autodrop,
+    with_epoch_autodrop,
 )
 
 STEPS = 3
@@ -25,22 +25,24 @@ STATIC = ("window", "averaging", "retrigger", "anchor", "steps_per_epoch")
 
 
 def link(**keywords):
-    return optax.chain(optax.sgd(0.1, momentum=0.9), autodrop(0.1, **keywords))
+    return optax.chain(optax.sgd(0.1, momentum=0.9), epoch_autodrop(0.1, **keywords))
 
 
 def front(**keywords):
     return optax.chain(
-        autodrop(0.1, **keywords), optax.sgd(0.1, nesterov=True, momentum=0.9)
+        epoch_autodrop(0.1, **keywords), optax.sgd(0.1, nesterov=True, momentum=0.9)
     )
 
 
 def wrapper(**keywords):
-    return with_autodrop(optax.sgd(0.1, momentum=0.9), 0.1, STEPS, **keywords)
+    return with_epoch_autodrop(optax.sgd(0.1, momentum=0.9), 0.1, STEPS, **keywords)
 
 
 def counting(**keywords):
     keywords = keywords | {"averaging": False}
-    return optax.chain(optax.sgd(0.1), autodrop(0.1, steps_per_epoch=STEPS, **keywords))
+    return optax.chain(
+        optax.sgd(0.1), epoch_autodrop(0.1, steps_per_epoch=STEPS, **keywords)
+    )
 
 
 def windowed(**keywords):
@@ -186,7 +188,7 @@ def test_dtypes(way, dtype):
         if way is windowed:
             return  # for its state see test_windowed_transformations.py
         assert all(np.isfinite(float(m)) for m in metrics.values())
-        (auto,) = [s for s in state if isinstance(s, AutoDropState)]
+        (auto,) = [s for s in state if isinstance(s, EpochAutoDropState)]
         wide = {"bfloat16": "float32", "float16": "float32"}.get(dtype, dtype)
         assert {x.dtype.name for x in jax.tree.leaves(auto.anchor)} == {dtype}
         assert {x.dtype.name for x in jax.tree.leaves(auto.previous_step)} == {wide}
@@ -256,7 +258,7 @@ def test_without_jit_only_the_first_step_compiles(way):
 
 
 def test_weakly_typed_parameters_compile_once():
-    link = autodrop(0.1)
+    link = epoch_autodrop(0.1)
     params = {"w": jnp.asarray(1.0)}  # weakly typed
     state = link.init(params)
     assert not any(x.weak_type for x in jax.tree.leaves(state))
@@ -318,7 +320,7 @@ def test_map_params_finds_every_tree_like_the_parameters(way):
         specs,
         transform_non_params=lambda _: "-",
     )
-    (auto,) = [s for s in mapped if isinstance(s, AutoDropState)]
+    (auto,) = [s for s in mapped if isinstance(s, EpochAutoDropState)]
     assert auto.anchor == auto.previous_step == specs
     assert auto.average == (None if way is counting else specs)
     assert (
@@ -327,7 +329,7 @@ def test_map_params_finds_every_tree_like_the_parameters(way):
 
 
 def test_inject_hyperparams_and_a_change_from_outside():
-    optimizer = optax.inject_hyperparams(autodrop, static_args=STATIC)(
+    optimizer = optax.inject_hyperparams(epoch_autodrop, static_args=STATIC)(
         1.0, threshold=0.0, max_threshold=180.0, drop_delay=1, drop_factor=0.5
     )
     params = jnp.zeros(2)
@@ -353,7 +355,7 @@ def test_inject_hyperparams_and_a_change_from_outside():
 
 def test_inject_hyperparams_around_the_wrapper():
     optimizer = optax.inject_hyperparams(
-        with_autodrop, static_args=("optimizer", *STATIC)
+        with_epoch_autodrop, static_args=("optimizer", *STATIC)
     )(optax.sgd(0.1), 0.1, STEPS, **EAGER)
     params = make_params()
     state = optimizer.init(params)
@@ -366,14 +368,16 @@ def test_inject_hyperparams_around_the_wrapper():
 
 def test_a_new_threshold_from_the_constructor_replaces_the_one_in_a_restored_state():
     params = jnp.zeros(1)
-    old = autodrop(1.0, threshold=0.1, max_threshold=1.0)
+    old = epoch_autodrop(1.0, threshold=0.1, max_threshold=1.0)
     _, state = old.update(params, old.init(params))
     state = state._replace(threshold=jnp.float32(0.4))  # as after some drops
     _, same = old.update(params, state)
     assert float(same.threshold) == pytest.approx(0.4)
-    _, lower_cap = autodrop(1.0, threshold=0.1, max_threshold=0.3).update(params, state)
+    _, lower_cap = epoch_autodrop(1.0, threshold=0.1, max_threshold=0.3).update(
+        params, state
+    )
     assert float(lower_cap.threshold) == pytest.approx(0.3)
-    _, new = autodrop(1.0, threshold=0.2, max_threshold=1.0).update(params, state)
+    _, new = epoch_autodrop(1.0, threshold=0.2, max_threshold=1.0).update(params, state)
     assert float(new.threshold) == pytest.approx(0.2)
 
 
@@ -389,7 +393,7 @@ def test_unknown_extra_arguments(way):
 
 def test_extra_arguments_reach_the_wrapped_optimizer():
     plateau = optax.contrib.reduce_on_plateau(patience=1, factor=0.5)
-    optimizer = with_autodrop(optax.chain(optax.sgd(0.1), plateau), 0.1, STEPS)
+    optimizer = with_epoch_autodrop(optax.chain(optax.sgd(0.1), plateau), 0.1, STEPS)
     state = optimizer.init(jnp.ones(1))
     with pytest.raises(TypeError, match="value"):
         optimizer.update(jnp.ones(1), state, jnp.ones(1))
@@ -417,7 +421,7 @@ def test_leaves_that_are_no_parameters_pass_untouched():
         "none": None,
         "empty": jnp.zeros((0, 2)),
     }
-    optimizer = autodrop(1.0, **EAGER)
+    optimizer = epoch_autodrop(1.0, **EAGER)
     state = optimizer.init(params)
     for i in range(6):
         params["w"] = params["w"] + jnp.asarray([1.0, i % 2, 0.0])
@@ -432,7 +436,7 @@ def test_leaves_that_are_no_parameters_pass_untouched():
 
 def test_initial_state_shares_no_buffer():
     params = make_params()
-    leaves = jax.tree.leaves((params, autodrop(0.1).init(params)))
+    leaves = jax.tree.leaves((params, epoch_autodrop(0.1).init(params)))
     pointers = [x.unsafe_buffer_pointer() for x in leaves]
     assert len(set(pointers)) == len(pointers)
 

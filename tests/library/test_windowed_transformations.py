@@ -13,11 +13,11 @@ from flax import nnx
 
 import autodrop_optax.flax
 from autodrop_optax import (
-    AutoDropState,
+    EpochAutoDropState,
     WindowedAutoDropState,
-    autodrop,
     autodrop_metrics,
     end_epoch,
+    epoch_autodrop,
     windowed_autodrop,
 )
 
@@ -213,13 +213,14 @@ def test_apply_if_finite_around_it():
 def test_beside_the_method_of_epochs():
     # One group each: end_epoch acts on its own alone, the metrics tell them apart.
     optimizer = optax.partition(
-        {"e": autodrop(0.1), "w": windowed_autodrop(0.2)}, {"kernel": "e", "bias": "w"}
+        {"e": epoch_autodrop(0.1), "w": windowed_autodrop(0.2)},
+        {"kernel": "e", "bias": "w"},
     )
     params = make_params()
     state = optimizer.init(params)
     params, after = end_epoch(params, state)
     metrics = autodrop_metrics(after)
-    kinds = (AutoDropState, WindowedAutoDropState)
+    kinds = (EpochAutoDropState, WindowedAutoDropState)
     states = [
         x
         for x in jax.tree.leaves(after, is_leaf=lambda x: isinstance(x, kinds))

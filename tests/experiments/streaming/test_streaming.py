@@ -17,7 +17,7 @@ from experiments.data.streamed import StreamedDataset
 from experiments.devices import ONE_DEVICE, choose_devices
 from experiments.epoch import make_step
 from experiments.evaluation import evaluate
-from experiments.options import AutoDropOptions
+from experiments.options import EpochAutoDropOptions
 from experiments.recipe import Recipe
 from experiments.records import read_metrics
 from experiments.schedules import SCHEDULES
@@ -27,9 +27,9 @@ from experiments.workloads import WORKLOADS
 # 21 training images in batches of 4, 5 steps an epoch; 7 test images.
 CONFIG = RunConfig(
     NAME,
-    "autodrop",
+    "epoch_autodrop",
     epochs=4,
-    autodrop=AutoDropOptions(threshold=180, max_threshold=180, drop_delay=1),
+    epoch_autodrop=EpochAutoDropOptions(threshold=180, max_threshold=180, drop_delay=1),
 )
 
 
@@ -178,7 +178,7 @@ def test_an_epoch_is_its_batches_one_after_the_other(dataset):
     model = Net(dataset, nnx.Rngs(0))
     graphdef = nnx.graphdef(model)
     recipe = Recipe.of(config, STREAMED, 4)
-    schedule = SCHEDULES["autodrop"](config, recipe)
+    schedule = SCHEDULES["epoch_autodrop"](config, recipe)
     step = jax.jit(make_step(graphdef, schedule, STREAMED))
     key = jax.random.split(jax.random.key(config.seed))[1]
     reader = dataset.train_batches(int(jax.random.bits(key, dtype=jnp.uint32)), 4)

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from autodrop_optax import autodrop
+from autodrop_optax import epoch_autodrop
 from experiments.theory.moments import expected_run
 from experiments.theory.noisy_quadratic import (
     SPECTRA,
@@ -37,7 +37,7 @@ RATES = np.array([0.06, 0.06, 0.03, 0.03, 0.01, 0.08, 0.002, 0.05])
 
 def by_schedule(rates):
     rates = jnp.float32(rates)
-    watch = autodrop(1.0, threshold=0.0, averaging=False)
+    watch = epoch_autodrop(1.0, threshold=0.0, averaging=False)
     return optax.chain(optax.sgd(lambda count: rates[count]), watch)
 
 
