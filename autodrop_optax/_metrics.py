@@ -4,6 +4,7 @@ import jax
 import optax
 
 from autodrop_optax._algorithm import EpochAutoDropState, angular_velocity_change
+from autodrop_optax._autodrop import AutoDropState
 from autodrop_optax._states import find_states
 from autodrop_optax._windowed_algorithm import WindowedAutoDropState
 
@@ -50,6 +51,10 @@ def autodrop_metrics(opt_state: optax.OptState) -> dict[str, jax.Array]:
     metrics = {}
     for path, state in found:
         prefix = jax.tree_util.keystr(path, simple=True, separator="/") + "/"
+        if isinstance(state, AutoDropState):
+            values = state.metrics()
+            metrics |= {prefix * (len(found) > 1) + k: v for k, v in values.items()}
+            continue
         values = {
             "learning_rate": state.hyperparams.initial_learning_rate * state.rate_scale
         }

@@ -7,10 +7,11 @@ import jax
 import optax
 
 from autodrop_optax._algorithm import EpochAutoDropState
+from autodrop_optax._autodrop import AutoDropState
 from autodrop_optax._trees import is_inexact
 from autodrop_optax._windowed_algorithm import WindowedAutoDropState
 
-State = EpochAutoDropState | WindowedAutoDropState
+State = AutoDropState | EpochAutoDropState | WindowedAutoDropState
 
 # The states of optimizers whose updates are jumps to a point, and which of their fields
 # is like the parameters. Not every version of optax has them all.
@@ -37,7 +38,7 @@ def is_state(node: Any) -> bool:
 def _is_plain_state(node: Any) -> bool:
     return isinstance(node, Mapping) and any(
         set(kind._fields) <= set(node)
-        for kind in (EpochAutoDropState, WindowedAutoDropState)
+        for kind in (AutoDropState, EpochAutoDropState, WindowedAutoDropState)
     )
 
 
@@ -73,6 +74,8 @@ def _paths(tree: optax.Params | None) -> set[Any]:
 
 
 def _covered(state: State) -> set[Any]:
+    if isinstance(state, AutoDropState):
+        return _paths(state.covered)
     of_epochs = isinstance(state, EpochAutoDropState)
     return _paths(state.anchor if of_epochs else state.running_mean)
 
@@ -84,7 +87,7 @@ def check_layout(opt_state: optax.OptState, found: Sequence[tuple[Any, State]]) 
       ValueError: two of a kind cover the same parameters, or one scales the jumps of
         another optimizer over the same parameters.
     """
-    for kind in (EpochAutoDropState, WindowedAutoDropState):
+    for kind in (AutoDropState, EpochAutoDropState, WindowedAutoDropState):
         states = [state for _, state in found if isinstance(state, kind)]
         if len(states) > 1:
             _check_one_per_parameter(states)

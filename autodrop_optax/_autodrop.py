@@ -1,0 +1,461 @@
+"""AutoDrop that needs nothing: no threshold, no epoch, no length of the run.
+
+Steps are n = 1, 2, ... since the last drop and N = 1, 2, ... since the start; angles
+are in degrees. With x the parameters that ``update`` is given:
+
+    a = a + 1                                         the age of the average
+    m = m + (p + 1) / (a + p) (x - m)                 weights (age)^p; m = x at a = 1
+    at n_k = ceil(n_0 q^k), k = 0, 1, ...:            a check
+        s_k = m - y;  w_k = angle(s_k, s_{k-1});  y = m       w from the third check on
+        if w_k >= w_max, as at the check before, and N >= 2 (N at the last drop):
+            scale = max(min_scale, rho scale)
+            a = a / 8;  n = 0;  forget y and s
+
+While the optimizer makes headway at its rate, the average of the parameters goes on in
+one direction. Once it makes none, the average's way is a random walk's at best, whose
+angle w_max is known: :func:`random_walk_angle`.
+"""
+
+import types
+from typing import Any, Literal, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from autodrop_optax._angle import measure_turn
+from autodrop_optax._checks import (
+    as_array,
+    check_choice,
+    check_count_or_array,
+    check_floating,
+    check_number,
+)
+from autodrop_optax._once import once
+from autodrop_optax._placement import (
+    load,
+    on_mesh_of,
+    scalars_on_mesh_of,
+    store,
+    to_host,
+)
+from autodrop_optax._trees import (
+    check_match,
+    check_measurable,
+    inexact_leaves,
+    is_inexact,
+    replace_inexact,
+    round_to,
+    step_between,
+    wide_dtype,
+    wide_zeros,
+)
+from autodrop_optax._updates import require_params, scale_updates
+
+MemoryKind = Literal["device", "pinned_host"]
+
+# Angles kept in the state. Checks are geometric: a phase of 10^6 steps has 24.
+HISTORY = 128
+
+# From this many steps of a phase on, samples of the average are spaced so that the
+# phase has one to two times as many. Half of the weight lies on the last thirteenth.
+_SAMPLES = 1024
+
+# What a drop divides the average's age by: it then forgets the noisier phase before it
+# soon, but has no moment at which it is the average of a few steps.
+_AGE_DIVISOR = 8.0
+
+
+class AutoDropHyperparams(NamedTuple):
+    """The constructor's arguments as arrays, with the letters of the rule."""
+
+    drop_factor: jax.Array  # shape (), float32 [rho]
+    min_scale: jax.Array  # shape (), float32
+    max_angle: jax.Array  # shape (), float32, degrees [w_max]
+    patience: jax.Array  # shape (), int32, checks
+    power: jax.Array  # shape (), float32 [p]
+    ratio: jax.Array  # shape (), float32 [q]
+    first_check: jax.Array  # shape (), int32, steps [n_0]
+
+
+class AutoDropState(NamedTuple):
+    """State of AutoDrop. Its structure, shapes and dtypes never change.
+
+    The three trees have the parameters' structure and shapes; leaves that are not
+    floating point or complex are only kept to fill their place. Nothing in it is NaN.
+    """
+
+    steps: jax.Array  # shape (), int32: updates since the start [N]
+    steps_since_drop: jax.Array  # shape (), int32: updates in this phase [n]
+    steps_since_sample: jax.Array  # shape (), int32
+    last_drop_step: jax.Array  # shape (), int32: 0 before the first
+    num_drops: jax.Array  # shape (), int32
+    rate_scale: jax.Array  # shape (), float32: what updates are multiplied by
+    age: jax.Array  # shape (), float32, steps: of the average [a]
+    check_time: jax.Array  # shape (), float32, steps into the phase [n_0 q^k]
+    num_checks: jax.Array  # shape (), int32: in this phase
+    num_above: jax.Array  # shape (), int32: the latest checks in a row with w >= w_max
+    # The latest angles, the newest last; where there is none yet all three are 0.
+    angle_steps: jax.Array  # shape (128,), int32 [N]
+    angles: jax.Array  # shape (128,), float32, degrees [w]
+    angle_scales: jax.Array  # shape (128,), float32: after the check
+    average: optax.Params  # dtypes of the parameters, float32 at least [m]
+    anchor: optax.Params  # the same, or state_dtype [y]
+    previous_step: optax.Params  # the same, or state_dtype [s]
+    hyperparams: AutoDropHyperparams
+
+    @property
+    def covered(self) -> optax.Params:
+        """A tree with the parameters that this state is about."""
+        return self.average
+
+    def metrics(self) -> dict[str, jax.Array]:
+        """What there is to log: see :func:`autodrop_metrics`."""
+        hyper = self.hyperparams
+        return {
+            "scale": self.rate_scale,
+            "num_drops": self.num_drops,
+            "angle": self.angles[-1],
+            "max_angle": hyper.max_angle,
+            "steps_since_drop": self.steps_since_drop,
+            "next_check": _whole(self.check_time),
+            "at_floor": self.rate_scale <= hyper.min_scale,
+        }
+
+
+def autodrop(
+    *,
+    drop_factor: chex.Numeric = 0.5,
+    min_scale: chex.Numeric = 0.0,
+    max_angle: chex.Numeric | None = None,
+    patience: chex.Numeric = 2,
+    power: chex.Numeric = 8.0,
+    ratio: chex.Numeric = 1.5,
+    first_check: chex.Numeric = 64,
+    state_dtype: jax.typing.DTypeLike | None = None,
+    state_memory_kind: MemoryKind = "device",
+) -> optax.GradientTransformationExtraArgs:
+    """Drops the learning rate when the parameters stop making headway.
+
+    A link for :func:`optax.chain`, last::
+
+        optimizer = optax.chain(optax.adamw(1e-3), autodrop())
+
+    It needs no learning rate, no number of steps and no threshold. It keeps a running
+    average of the parameters, which is what to evaluate, whenever one stops
+    (:func:`autodrop_eval_params`), and watches which way that average goes. Where the
+    angle between its displacements, measured over times that grow with the phase,
+    reaches that of a random walk, the updates are halved from then on. The parameters
+    are never moved.
+
+    Its place is behind the optimizer, where it does what a lower learning rate does. In
+    front of SGD with momentum it scales the gradients, which comes to nearly the same;
+    in front of Adam and its relatives, which cancel any scaling, it would do nothing.
+    Warm-ups and decays in the chain go on working. ``update`` needs ``params``.
+
+    Args:
+      drop_factor: what a drop multiplies the updates by, between 0 and 1 [rho].
+      min_scale: drops take the scale no lower. At this floor there are no more drops.
+      max_angle: degrees. At or above it there is no headway. None: the angle of a
+        random walk, 80.43 for the default ``power`` and ``ratio``. 180 never drops.
+      patience: checks in a row at or above ``max_angle`` that make a drop.
+      power: of its age, that a parameter value weighs in the average [p]. The average
+        lies about ``1 / (power + 2)`` of the phase behind.
+      ratio: of the times of one check and the next, above 1 [q].
+      first_check: steps from a drop, or the start, to the first check [n_0].
+      state_dtype: what ``init`` makes the anchor and the previous step in; by default
+        the parameters' dtypes, float32 at least, as the average always is. In a
+        narrower one the angle is that of rounded averages. Complex leaves are left
+        alone.
+      state_memory_kind: where ``init`` puts these two, ``"device"`` or
+        ``"pinned_host"``, the host's memory: only checks need them. On CPUs JAX before
+        0.10.2 leaves them in the device's memory.
+
+    Returns:
+      An :class:`optax.GradientTransformationExtraArgs` with an :class:`AutoDropState`.
+      ``update`` puts the constructor's numbers into the state, so
+      :func:`optax.inject_hyperparams` works (name ``state_dtype`` and
+      ``state_memory_kind`` in its ``static_args``), and so does ``jax.vmap`` over them.
+
+    Raises:
+      ValueError: an argument is out of its range. In ``init``: no leaf is of floating
+        point or complex dtype, or the parameters are ``optax.LookaheadParams``. In
+        ``update``: ``params`` are missing, or not those of ``init``.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from autodrop_optax import autodrop, autodrop_eval_params, autodrop_metrics
+      >>> optimizer = optax.chain(optax.sgd(0.5), autodrop())
+      >>> params = jnp.full(50, 3.0)
+      >>> state = optimizer.init(params)
+      >>> def step(carry, key):
+      ...     params, state = carry
+      ...     gradients = params + jax.random.normal(key, params.shape)
+      ...     updates, state = optimizer.update(gradients, state, params)
+      ...     return (optax.apply_updates(params, updates), state), None
+      >>> keys = jax.random.split(jax.random.key(0), 1000)
+      >>> (params, state), _ = jax.lax.scan(step, (params, state), keys)
+      >>> bool(autodrop_metrics(state)["num_drops"] > 0)
+      True
+      >>> average = autodrop_eval_params(state, params)
+      >>> bool(jnp.linalg.norm(average) < jnp.linalg.norm(params))
+      True
+
+    References:
+      After Teng, Wang, Choromanska, `AutoDrop: Training Deep Learning Models with
+      Automatic Learning Rate Drop <https://arxiv.org/abs/2111.15317>`_, 2021, who
+      measure the angle of the parameters' own steps, over epochs: there it is
+      :func:`epoch_autodrop`.
+
+      Averages weighted by a power of age: Shamir and Zhang, `Stochastic Gradient
+      Descent for Non-smooth Optimization <https://arxiv.org/abs/1212.1824>`_, 2013.
+    """
+    given = types.SimpleNamespace(
+        drop_factor=drop_factor,
+        min_scale=min_scale,
+        max_angle=max_angle,
+        power=power,
+        ratio=ratio,
+    )
+    check_number(
+        given,
+        "drop_factor",
+        "between 0 and 1, both excluded",
+        lambda v: 0 < v < 1,
+        hint=" A drop multiplies the updates by it, as 0.5.",
+    )
+    check_number(
+        given,
+        "min_scale",
+        "at least 0 and below 1",
+        lambda v: 0 <= v < 1,
+        hint=" It is a multiple of the optimizer's rate; max_angle=180 never drops.",
+    )
+    check_number(given, "power", "0 or more", lambda v: 0 <= v < np.inf)
+    check_number(
+        given,
+        "ratio",
+        "above 1 and finite",
+        lambda v: 1 < v < np.inf,
+        hint=" It is the time of one check over that of the check before, as 1.5.",
+    )
+    if max_angle is not None:
+        check_number(
+            given,
+            "max_angle",
+            "above 0 and at most 180 degrees, or None",
+            lambda v: 0 < v <= 180,
+            hint=" None is the angle of a random walk; 180 never drops.",
+        )
+    check_count_or_array("patience", patience)
+    check_count_or_array("first_check", first_check)
+    if state_dtype is not None:
+        check_floating("state_dtype", state_dtype)
+    check_choice("state_memory_kind", state_memory_kind, ("device", "pinned_host"))
+
+    def hyperparams() -> AutoDropHyperparams:
+        angle = random_walk_angle(power, ratio) if max_angle is None else max_angle
+        return AutoDropHyperparams(
+            drop_factor=as_array(drop_factor, jnp.float32),
+            min_scale=as_array(min_scale, jnp.float32),
+            max_angle=as_array(angle, jnp.float32),
+            patience=as_array(patience, jnp.int32),
+            power=as_array(power, jnp.float32),
+            ratio=as_array(ratio, jnp.float32),
+            first_check=as_array(first_check, jnp.int32),
+        )
+
+    def stored(x: jax.Array) -> jax.Array:
+        if not is_inexact(x):
+            return x
+        if state_dtype is not None and not jnp.iscomplexobj(x):
+            x = round_to(x, state_dtype)
+        return to_host(x) if state_memory_kind != "device" else x
+
+    def init_fn(params: optax.Params) -> Any:
+        check_measurable(params)
+        hyper = hyperparams()
+        state = AutoDropState(
+            steps=jnp.zeros((), jnp.int32),
+            steps_since_drop=jnp.zeros((), jnp.int32),
+            steps_since_sample=jnp.zeros((), jnp.int32),
+            last_drop_step=jnp.zeros((), jnp.int32),
+            num_drops=jnp.zeros((), jnp.int32),
+            rate_scale=jnp.ones((), jnp.float32),
+            age=jnp.zeros((), jnp.float32),
+            check_time=hyper.first_check.astype(jnp.float32),
+            num_checks=jnp.zeros((), jnp.int32),
+            num_above=jnp.zeros((), jnp.int32),
+            angle_steps=jnp.zeros(HISTORY, jnp.int32),
+            angles=jnp.zeros(HISTORY, jnp.float32),
+            angle_scales=jnp.zeros(HISTORY, jnp.float32),
+            average=jax.tree.map(_finite_copy, params),
+            anchor=jax.tree.map(lambda x: stored(_finite_copy(x)), params),
+            previous_step=jax.tree.map(lambda x: stored(wide_zeros(x)), params),
+            hyperparams=hyper,
+        )
+        trees = ("average", "anchor", "previous_step")
+        return scalars_on_mesh_of(params, state, trees)
+
+    def update_fn(updates, state, params=None, **extra_args) -> Any:
+        del extra_args
+        params = require_params(params, "autodrop")
+        adopted = jax.tree.map(on_mesh_of, state.hyperparams, hyperparams())
+        state = _observe(state._replace(hyperparams=adopted), params)
+        return scale_updates(updates, state.rate_scale), state
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+def random_walk_angle(power: chex.Numeric, ratio: chex.Numeric) -> Any:
+    """Returns the angle that the average of a random walk shows from check to check.
+
+    For Brownian motion, with n = power + 1 and r = S / T for S <= T, the average m has
+    E m_S m_T = S (1 - 1/(n+1) - r^n/(n+1) + r^n/(2n+1)). Of m at the times 1, 1/q and
+    1/q^2 this is the angle between the two displacements, q being the ratio.
+
+    Args:
+      power: of the age, that a value weighs in the average.
+      ratio: of the times of successive checks, above 1.
+
+    Returns:
+      Degrees: a float for Python numbers, else an array.
+    """
+    n, q = power + 1, ratio
+
+    def product(s, t):  # E m_s m_t, s <= t
+        r = (s / t) ** n
+        return s * (1 - 1 / (n + 1) - r / (n + 1) + r / (2 * n + 1))
+
+    one, two, three = 1 / q**2, 1 / q, 1.0
+    across = product(two, three) - product(one, three)
+    across += product(one, two) - product(two, two)
+    square = product(three, three) + product(two, two) - 2 * product(two, three)
+    cosine = across * q**0.5 / square  # the earlier displacement is shorter by sqrt(q)
+    traced = isinstance(cosine, jax.Array)
+    return jnp.degrees(jnp.arccos(cosine)) if traced else np.degrees(np.arccos(cosine))
+
+
+@jax.jit  # for those who do not jit: a loop outside of jit is compiled at every call
+def _observe(state: AutoDropState, params: optax.Params) -> AutoDropState:
+    """One step: samples the parameters and checks the angle, where it is time."""
+    check_match(params, state.average, "params", "those given to init")
+    params = jax.lax.stop_gradient(params)
+    n = jnp.asarray(optax.safe_increment(state.steps_since_drop))
+    state = state._replace(
+        steps=optax.safe_increment(state.steps),
+        steps_since_drop=n,
+        steps_since_sample=optax.safe_increment(state.steps_since_sample),
+    )
+    checking = n >= _whole(state.check_time)
+    # The largest power of two with _SAMPLES of its multiples up to n.
+    stride = jnp.left_shift(1, 31 - jax.lax.clz(jnp.maximum(n // _SAMPLES, 1)))
+    sampling = (n % stride == 0) | checking
+    state = once(sampling, lambda state: _add_sample(state, params), state)
+    return once(checking, _check, state)
+
+
+def _add_sample(state: AutoDropState, params: optax.Params) -> AutoDropState:
+    """Takes the parameters into the average, for all steps since the last sample."""
+    # The formula of the rule in units of h steps.
+    h, p = state.steps_since_sample.astype(jnp.float32), state.hyperparams.power
+    age = state.age + h
+    weight = (p + 1) * h / (age + p * h)
+
+    def add(mean: jax.Array, x: jax.Array) -> jax.Array:
+        later = mean + (x.astype(mean.dtype) - mean) * weight.astype(mean.dtype)
+        return jnp.where(jnp.isfinite(later), later, mean)
+
+    pairs = zip(inexact_leaves(state.average), inexact_leaves(params), strict=True)
+    return state._replace(
+        steps_since_sample=jnp.zeros_like(state.steps_since_sample),
+        age=age,
+        average=replace_inexact(state.average, [add(*pair) for pair in pairs]),
+    )
+
+
+def _check(state: AutoDropState) -> AutoDropState:
+    """Measures the angle, decides, drops.
+
+    A displacement of zero has no angle: no information, no decision.
+    """
+    hyper = state.hyperparams
+    m = inexact_leaves(state.average)
+    stored_y = inexact_leaves(state.anchor)
+    stored_s = inexact_leaves(state.previous_step)
+    y, s = load(stored_y), load(stored_s)
+    turn = measure_turn(m, y, s)
+
+    num_checks = jnp.asarray(optax.safe_increment(state.num_checks))
+    informed = (num_checks > 2) & jnp.isfinite(turn.angle)
+    angle = jnp.where(informed, turn.angle, 0.0)
+    above = informed & (angle >= hyper.max_angle) & (hyper.max_angle < 180)
+    num_above = jnp.where(above, optax.safe_increment(state.num_above), 0)
+    # No faster than one over the number of steps: it bounds what a false alarm costs.
+    late = state.steps - state.last_drop_step >= state.last_drop_step
+    drop = (num_above >= hyper.patience) & late & (state.rate_scale > hyper.min_scale)
+    dropped_scale = jnp.maximum(hyper.min_scale, hyper.drop_factor * state.rate_scale)
+    scale = jnp.where(drop, dropped_scale, state.rate_scale)
+
+    def record(history: jax.Array, value: jax.Array) -> jax.Array:
+        return jnp.where(informed, jnp.append(history[1:], value), history)
+
+    s = [step_between(p, q).astype(r.dtype) for p, q, r in zip(m, y, s, strict=True)]
+    # The condition holds, as m is finite; the selection only has y written after s, the
+    # last to read it. Without an order XLA would save y first.
+    y = [jnp.where(turn.finite, p, q) for p, q in zip(m, s, strict=True)]
+    state = state._replace(
+        check_time=hyper.ratio * state.check_time,
+        num_checks=num_checks,
+        num_above=num_above,
+        angle_steps=record(state.angle_steps, state.steps),
+        angles=record(state.angles, angle),
+        angle_scales=record(state.angle_scales, scale),
+        anchor=replace_inexact(state.anchor, store(y, stored_y)),
+        previous_step=replace_inexact(state.previous_step, store(s, stored_s)),
+    )
+    return once(drop, lambda state: begin_phase(state, scale), state)
+
+
+def begin_phase(state: AutoDropState, scale: jax.Array) -> AutoDropState:
+    """Returns the state right after a drop to ``scale``."""
+    lower = scale < state.rate_scale
+    more = optax.safe_increment(state.num_drops)
+    return state._replace(
+        steps_since_drop=jnp.zeros_like(state.steps_since_drop),
+        steps_since_sample=jnp.zeros_like(state.steps_since_sample),
+        last_drop_step=state.steps,
+        num_drops=jnp.where(lower, more, state.num_drops),
+        rate_scale=scale,
+        age=state.age / _AGE_DIVISOR,
+        check_time=state.hyperparams.first_check.astype(jnp.float32),
+        num_checks=jnp.zeros_like(state.num_checks),
+        num_above=jnp.zeros_like(state.num_above),
+    )
+
+
+def start_over(state: AutoDropState, params: optax.Params) -> AutoDropState:
+    """Returns the state as ``init`` would make it at ``params``, which it covers."""
+    pairs = zip(inexact_leaves(state.average), inexact_leaves(params), strict=True)
+    average = [_finite_copy(x).astype(mean.dtype) for mean, x in pairs]
+    trees = ("average", "anchor", "previous_step", "hyperparams")
+    blank = jax.tree.map(jnp.zeros_like, state._replace(**dict.fromkeys(trees)))
+    blank = blank._replace(**{name: getattr(state, name) for name in trees})
+    return begin_phase(blank, jnp.ones_like(state.rate_scale))._replace(
+        average=replace_inexact(state.average, average)
+    )
+
+
+def _whole(time: jax.Array) -> jax.Array:
+    """Returns a time in steps rounded up, int32."""
+    return jnp.ceil(jnp.minimum(time, 2.0**31 - 128)).astype(jnp.int32)
+
+
+def _finite_copy(x: jax.Array) -> jax.Array:
+    """A copy in 32 bits or more, 0 where it is not finite, never weakly typed."""
+    x = jnp.asarray(x)
+    if not is_inexact(x):
+        return jnp.copy(x)
+    return jnp.where(jnp.isfinite(x), x, 0).astype(wide_dtype(x.dtype))
