@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from experiments import tables
-from experiments.config import RunConfig
 from experiments.demo import demo
-from experiments.devices import ALL_DEVICES, OnDevices, set_up_devices
 from experiments.errors import UserError, choose
-from experiments.history import summarise
-from experiments.pages import tables_command
-from experiments.presets import PRESETS
-from experiments.progress import Progress
-from experiments.records import read_metrics
+from experiments.report import tables
+from experiments.report.outcome import summarise
+from experiments.report.pages import tables_command
+from experiments.report.tables import Result
+from experiments.run.devices import ALL_DEVICES, OnDevices, set_up_devices
+from experiments.run.progress import Progress
+from experiments.run.record import read_metrics
+from experiments.run.training import CHECKPOINT_STEPS, train
 from experiments.schedules import SCHEDULES
 from experiments.studies import STUDIES
 from experiments.studies.command import study_command
-from experiments.tables import Result
-from experiments.training import CHECKPOINT_STEPS, train
-from experiments.workloads import WORKLOADS, Workload
+from experiments.task.config import RunConfig
+from experiments.task.presets import PRESETS
+from experiments.task.workloads import WORKLOADS, Workload
 
 DESCRIPTION = """Training runs that show what AutoDrop does.
 

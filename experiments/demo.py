@@ -6,13 +6,13 @@ from pathlib import Path
 
 import tyro
 
-from experiments import figures, tables
 from experiments.data.dataset import Dataset
-from experiments.devices import ALL_DEVICES, OnDevices, set_up_devices
 from experiments.errors import DataUnavailableError, UserError, choose
-from experiments.jobs import plan, run_all
-from experiments.processes import is_primary, wait_for_all
-from experiments.workloads import WORKLOADS
+from experiments.report import figures, tables
+from experiments.run.devices import ALL_DEVICES, OnDevices, set_up_devices
+from experiments.run.distributed import is_primary, wait_for_all
+from experiments.run.jobs import plan, run_all
+from experiments.task.workloads import WORKLOADS
 
 _PRESETS = ("demo_autodrop", "multistep")
 

@@ -52,12 +52,12 @@ from IPython.display import Markdown, display
 
 from autodrop_optax import record_gradient_norms, refine_schedule
 from autodrop_optax.refinement import recorded_gradient_norms
-from experiments.pages import STUDIES, finals
+from experiments.report.pages import STUDIES, finals
+from experiments.report.rows import differences_by_schedule, read_rows
+from experiments.report.statistics import mean_sd, t_limit, t_statistic
 from experiments.studies.comparison import comparison_arms
-from experiments.studies.needs import draw
-from experiments.studies.rows import differences_by_schedule, read_rows
-from experiments.summaries import mean_sd, t_limit, t_statistic
-from experiments.workloads import WORKLOADS
+from experiments.studies.needs_figure import draw
+from experiments.task.workloads import WORKLOADS
 
 # NOTEBOOK_SMALL=1 is for tests: does everything, trains little.
 SMALL = os.environ.get("NOTEBOOK_SMALL") == "1"

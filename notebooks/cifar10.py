@@ -50,7 +50,7 @@ if "google.colab" in sys.modules:
 # per epoch of which the last is needed, takes 224 MB.
 #
 # `paper_autodrop` are the settings that the paper recommends for 200 epochs. For runs of
-# a fraction of that, `scaled_autodrop` scales the demo's settings to their length.
+# a fraction of that, `scaled_epoch_autodrop` scales the demo's settings to their length.
 
 # %%
 import dataclasses
@@ -74,7 +74,7 @@ if REHEARSAL:
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", 8)
     EPOCHS = 3
-    SCHEDULES["AutoDrop"] = "scaled_autodrop"
+    SCHEDULES["AutoDrop"] = "scaled_epoch_autodrop"
 
 # %% [markdown]
 # ## The devices
@@ -82,7 +82,7 @@ if REHEARSAL:
 # Every device takes its share of each batch of 128; their number must divide it.
 
 # %%
-from experiments.devices import choose_devices
+from experiments.run.devices import choose_devices
 
 devices = choose_devices()
 print(f"backend {jax.default_backend()}, {devices}: {jax.devices()[0].device_kind}")
@@ -94,8 +94,8 @@ print(f"backend {jax.default_backend()}, {devices}: {jax.devices()[0].device_kin
 # downloaded once and checked against its official sum.
 
 # %%
-from experiments import rehearsal
-from experiments.workloads import WORKLOADS
+from experiments.task import small_cifar as rehearsal
+from experiments.task.workloads import WORKLOADS
 
 workload = "cifar10_resnet18"
 if REHEARSAL:
@@ -123,11 +123,11 @@ import io
 
 from IPython.display import Image, display
 
-from experiments.figures import compare
-from experiments.history import summarise
-from experiments.presets import PRESETS
-from experiments.records import read_metrics
-from experiments.training import train
+from experiments.report.figures import compare
+from experiments.report.outcome import summarise
+from experiments.run.record import read_metrics
+from experiments.run.training import train
+from experiments.task.presets import PRESETS
 
 
 def config_of(preset):

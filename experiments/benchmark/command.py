@@ -13,9 +13,9 @@ import tyro
 
 from experiments.benchmark.angle import angle_rows
 from experiments.benchmark.config import BenchmarkConfig, RowName
-from experiments.benchmark.demo import demo_rows
 from experiments.benchmark.epoch_end import epoch_end_rows
 from experiments.benchmark.memory import memory_rows
+from experiments.benchmark.pytorch import demo_rows
 from experiments.benchmark.steps import (
     accumulated_rows,
     link_rows,
@@ -23,8 +23,8 @@ from experiments.benchmark.steps import (
     wrapper_rows,
 )
 from experiments.benchmark.timing import Row
-from experiments.environment import PACKAGES, environment
 from experiments.errors import UserError
+from experiments.run.environment import PACKAGES, environment
 
 ROWS: dict[RowName, Callable[[BenchmarkConfig], Iterator[Row]]] = {
     "link": link_rows,

@@ -12,13 +12,13 @@ import optax
 from flax import nnx
 
 from autodrop_optax import epoch_autodrop, windowed_autodrop, with_epoch_autodrop
-from experiments import optimizers
 from experiments.benchmark.config import BenchmarkConfig
 from experiments.benchmark.inputs import Leaves, normal_leaves, synthetic_fashion_mnist
 from experiments.benchmark.timing import Row, Side, going_on, timed_row
 from experiments.data.dataset import Dataset
-from experiments.evaluation import cross_entropy
-from experiments.workloads import WORKLOADS
+from experiments.run.evaluation import cross_entropy
+from experiments.task import optimizers
+from experiments.task.workloads import WORKLOADS
 
 SGD = optax.sgd(0.1, momentum=0.9)
 NEVER = 10**9  # steps per epoch: no epoch ends while the clock runs

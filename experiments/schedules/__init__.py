@@ -2,13 +2,11 @@
 
 from collections.abc import Callable
 
-from experiments.config import RunConfig
-from experiments.recipe import Recipe
 from experiments.schedules.autodrop import (
-    autodrop_linear_decay,
     dropped_by_autodrop,
     dropped_by_windows,
-    scaled_autodrop,
+    epoch_autodrop_linear_decay,
+    scaled_epoch_autodrop,
 )
 from experiments.schedules.fixed import (
     constant,
@@ -27,12 +25,14 @@ from experiments.schedules.refined import refined
 from experiments.schedules.rivals import RIVALS, scheduled
 from experiments.schedules.schedule import Schedule
 from experiments.schedules.schedule_free import schedule_free_adamw, schedule_free_sgd
+from experiments.task.config import RunConfig
+from experiments.task.recipe import Recipe
 
 SCHEDULES: dict[str, Callable[[RunConfig, Recipe], Schedule]] = {
     "epoch_autodrop": dropped_by_autodrop,
-    "scaled_autodrop": scaled_autodrop,
+    "scaled_epoch_autodrop": scaled_epoch_autodrop,
     "windowed_autodrop": dropped_by_windows,
-    "autodrop_linear_decay": autodrop_linear_decay,
+    "epoch_autodrop_linear_decay": epoch_autodrop_linear_decay,
     "constant": constant,
     "multistep": multistep,
     "matched_exponential": matched_exponential,

@@ -5,11 +5,11 @@ import dataclasses
 import optax
 
 from autodrop_optax import autodrop_metrics, epoch_autodrop, windowed_autodrop
-from experiments.config import RunConfig
 from experiments.errors import UserError
-from experiments.options import EpochAutoDropOptions
-from experiments.recipe import Recipe
 from experiments.schedules.schedule import Schedule, observed
+from experiments.task.config import RunConfig
+from experiments.task.options import EpochAutoDropOptions
+from experiments.task.recipe import Recipe
 
 # Windows in a run of the UAI paper on CIFAR: 70 to 105 drops, one every 12 to 14.
 WINDOWS_PER_RUN = 1200
@@ -20,7 +20,7 @@ def dropped_by_autodrop(config: RunConfig, recipe: Recipe) -> Schedule:
     return dropped(config.epoch_autodrop, recipe)
 
 
-def scaled_autodrop(config: RunConfig, recipe: Recipe) -> Schedule:
+def scaled_epoch_autodrop(config: RunConfig, recipe: Recipe) -> Schedule:
     """As autodrop, with the demo's settings scaled to the length of the run."""
     return dropped(scaled_options(recipe.epochs, config.epoch_autodrop), recipe)
 
@@ -50,8 +50,8 @@ def scaled_options(epochs: int, options: EpochAutoDropOptions) -> EpochAutoDropO
     )
 
 
-def autodrop_linear_decay(config: RunConfig, recipe: Recipe) -> Schedule:
-    """As scaled_autodrop, times linear decay to zero over the run."""
+def epoch_autodrop_linear_decay(config: RunConfig, recipe: Recipe) -> Schedule:
+    """As scaled_epoch_autodrop, times linear decay to zero over the run."""
     decay = optax.linear_schedule(1.0, 0.0, recipe.steps)
     return dropped(scaled_options(recipe.epochs, config.epoch_autodrop), recipe, decay)
 

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from experiments.config import RunConfig
-from experiments.recipe import Recipe
 from experiments.schedules.autodrop import resolved
 from experiments.schedules.schedule import Schedule, follow, observed
+from experiments.task.config import RunConfig
+from experiments.task.recipe import Recipe
 
 
 def constant(config: RunConfig, recipe: Recipe) -> Schedule:

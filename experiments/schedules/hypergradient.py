@@ -1,10 +1,13 @@
 """The rate trained along with the parameters."""
 
-from experiments.config import RunConfig
-from experiments.recipe import Recipe
-from experiments.rivals.hypergradient import authors_hypergradient_rate, hypergradient
+from experiments.schedules._hypergradient import (
+    authors_hypergradient_rate,
+    hypergradient,
+)
 from experiments.schedules.rivals import penalty
 from experiments.schedules.schedule import Schedule, observed
+from experiments.task.config import RunConfig
+from experiments.task.recipe import Recipe
 
 
 def hypergradient_descent(config: RunConfig, recipe: Recipe) -> Schedule:

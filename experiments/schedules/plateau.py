@@ -4,10 +4,10 @@ from typing import Any, NamedTuple
 
 import optax
 
-from experiments.config import RunConfig
 from experiments.errors import UserError
-from experiments.recipe import Recipe
 from experiments.schedules.schedule import Params, Schedule, observed
+from experiments.task.config import RunConfig
+from experiments.task.recipe import Recipe
 
 
 class PlateauState(NamedTuple):

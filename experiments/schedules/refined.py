@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from autodrop_optax import refine_schedule
-from experiments.config import RunConfig
 from experiments.errors import UserError
-from experiments.optimizers import norm_of
-from experiments.recipe import Recipe
-from experiments.records import read_gradient_norms
+from experiments.run.record import read_gradient_norms
 from experiments.schedules.schedule import Schedule, follow
+from experiments.task.config import RunConfig
+from experiments.task.optimizers import norm_of
+from experiments.task.recipe import Recipe
 
 
 def refined(config: RunConfig, recipe: Recipe) -> Schedule:

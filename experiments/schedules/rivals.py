@@ -12,15 +12,15 @@ import jax.numpy as jnp
 import optax
 
 from autodrop_optax import autodrop_metrics
-from experiments.config import RunConfig
-from experiments.recipe import Recipe
-from experiments.rivals import abel as abel_rule
-from experiments.rivals import distance as distance_rule
-from experiments.rivals import pflug as pflug_rule
-from experiments.rivals import sasa as sasa_rule
-from experiments.rivals.hypergradient import hypergradient
-from experiments.rivals.momo import recorded_momo
+from experiments.schedules import abel as abel_rule
+from experiments.schedules import distance as distance_rule
+from experiments.schedules import pflug as pflug_rule
+from experiments.schedules import sasa as sasa_rule
+from experiments.schedules._hypergradient import hypergradient
+from experiments.schedules.momo import recorded_momo
 from experiments.schedules.schedule import Schedule, observe_apart
+from experiments.task.config import RunConfig
+from experiments.task.recipe import Recipe
 
 # Of the multiplicative rule.
 HYPERGRADIENT_RATE = 1e-3

@@ -13,7 +13,7 @@ from autodrop_optax import (
     end_epoch,
     epoch_autodrop,
 )
-from experiments.recipe import Recipe
+from experiments.task.recipe import Recipe
 
 Params = Any  # tree of arrays
 

@@ -7,9 +7,9 @@ lead from one such point to the next and must not be scaled: AutoDrop watches ap
 import jax.numpy as jnp
 import optax
 
-from experiments.config import RunConfig
-from experiments.recipe import Recipe
 from experiments.schedules.schedule import Schedule, observe_apart
+from experiments.task.config import RunConfig
+from experiments.task.recipe import Recipe
 
 
 def schedule_free_sgd(config: RunConfig, recipe: Recipe) -> Schedule:

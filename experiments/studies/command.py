@@ -5,15 +5,15 @@ from typing import Annotated
 
 import tyro
 
-from experiments.devices import ALL_DEVICES, OnDevices, set_up_devices
 from experiments.errors import choose
-from experiments.jobs import FinishedJob
-from experiments.processes import is_primary
-from experiments.queue import run_queue
-from experiments.records import is_finished, read_metrics
+from experiments.run.devices import ALL_DEVICES, OnDevices, set_up_devices
+from experiments.run.distributed import is_primary
+from experiments.run.jobs import FinishedJob
+from experiments.run.record import is_finished, read_metrics
 from experiments.studies import STUDIES
+from experiments.studies.queue import run_queue
 from experiments.studies.study import Runs, plan
-from experiments.workloads import WORKLOADS
+from experiments.task.workloads import WORKLOADS
 
 RESULTS = Path("experiments/results/studies")
 

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from experiments import figures
+from experiments.report import figures
+from experiments.report.rows import by_schedule, read_rows
 from experiments.schedules.rivals import RIVALS
-from experiments.studies.evidence import FIRST, write_evidence
-from experiments.studies.needs import draw
+from experiments.studies.equal_terms import FIRST, write_evidence
+from experiments.studies.needs_figure import draw
 from experiments.studies.refined_figure import draw_refined
-from experiments.studies.rows import by_schedule, read_rows
 from experiments.studies.study import Arm, Runs, Study, arm
-from experiments.workloads import WORKLOADS
+from experiments.task.workloads import WORKLOADS
 
 TEXT = "pydoc_transformer"
 COMPARED = "{workload}_comparison"  # its tables
@@ -27,10 +27,10 @@ def refinement_arms(workload: str) -> list[Arm]:
     return [
         arm("multistep"),
         arm("linear_decay"),
-        arm("scaled_autodrop"),
+        arm("scaled_epoch_autodrop"),
         refined_arm("linear_decay"),
-        refined_arm("scaled_autodrop"),
-        arm("autodrop_linear_decay"),
+        refined_arm("scaled_epoch_autodrop"),
+        arm("epoch_autodrop_linear_decay"),
     ]
 
 
@@ -42,7 +42,7 @@ def comparison_arms(workload: str) -> list[Arm]:
     presets = (
         "constant",
         "paper_autodrop",
-        "scaled_autodrop",
+        "scaled_epoch_autodrop",
         "windowed_autodrop",
         "multistep",
         "linear_decay",

@@ -13,19 +13,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from autodrop_optax.plot import COLORS, plot_history
-from experiments import figures
-from experiments.environment import write_provenance
-from experiments.studies.evidence import write_evidence
+from experiments.report import figures
+from experiments.report.rows import EvidenceRow, evidence_row
+from experiments.report.statistics import markdown_table, mean_sd
+from experiments.run.environment import write_provenance
+from experiments.studies.equal_terms import write_evidence
 from experiments.studies.published import (
     TABLE_1,
     TABLE_2,
     UAI_OTHERS,
     UAI_TABLE_2,
 )
-from experiments.studies.rows import EvidenceRow, evidence_row
 from experiments.studies.study import Arm, Runs, Study, arm
-from experiments.summaries import markdown_table, mean_sd
-from experiments.workloads import WORKLOADS
+from experiments.task.workloads import WORKLOADS
 
 SEEDS = (0, 1, 2, 3)
 RATES = (0.15, 0.1, 0.05, 0.03)  # of Table 2
@@ -36,7 +36,9 @@ CIFAR = tuple(name for name in TABLE_1 if name.startswith("cifar"))
 
 def autodrop_presets(workload: str) -> tuple[str, ...]:
     """The paper's settings; the scaled ones too where a run is shorter than there."""
-    return ("paper_autodrop",) + ("scaled_autodrop",) * (workload not in UAI_TABLE_2)
+    return ("paper_autodrop",) + ("scaled_epoch_autodrop",) * (
+        workload not in UAI_TABLE_2
+    )
 
 
 def sensitivity_presets(workload: str) -> tuple[str, ...]:
@@ -75,7 +77,7 @@ def report_table1(runs: Runs, results: Path) -> None:
         for label, errors in final_errors(runs, workload).items():
             name, _, factor = label.partition("_drop")
             key = "multistep" if name == "multistep" else f"autodrop_{factor or own}"
-            there = published.get(key, "") if name != "scaled_autodrop" else ""
+            there = published.get(key, "") if name != "scaled_epoch_autodrop" else ""
             factor = factor or f"{own:g}"
             lines.append((workload, f"`{name}`", factor, mean_sd(errors), there))
     header = ("workload", "schedule", "drop factor", "final error in %", "paper")

@@ -8,10 +8,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from autodrop_optax.plot import COLORS
-from experiments.jobs import FinishedJob, Job
-from experiments.optimizers import norm_of
-from experiments.records import read_gradient_norms
-from experiments.workloads import WORKLOADS
+from experiments.run.jobs import FinishedJob, Job
+from experiments.run.record import read_gradient_norms
+from experiments.task.optimizers import norm_of
+from experiments.task.workloads import WORKLOADS
 
 
 def draw_refined(finished: Sequence[FinishedJob], workload: str) -> Figure:

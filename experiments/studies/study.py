@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.config import RunConfig
 from experiments.errors import choose
-from experiments.jobs import FinishedJob, Job
-from experiments.presets import PRESETS
+from experiments.run.jobs import FinishedJob, Job
 from experiments.studies.tuned import tuned_rate
-from experiments.workloads import WORKLOADS
+from experiments.task.config import RunConfig
+from experiments.task.presets import PRESETS
+from experiments.task.workloads import WORKLOADS
 
 # Added to a seed: that of the run whose gradient norms refine its schedule.
 FIRST_RUN = 1000

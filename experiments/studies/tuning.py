@@ -4,12 +4,12 @@ import csv
 import math
 from pathlib import Path
 
-from experiments.environment import write_provenance
-from experiments.studies.evidence import FIRST, LONGER
-from experiments.studies.rows import would_lose
+from experiments.report.rows import would_lose
+from experiments.run.environment import write_provenance
+from experiments.studies.equal_terms import FIRST, LONGER
 from experiments.studies.study import Arm, Runs, Study, arm
 from experiments.studies.tuned import TUNING, tuned_rate, validation_errors
-from experiments.workloads import WORKLOADS
+from experiments.task.workloads import WORKLOADS
 
 FACTORS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)  # of the workload's rate
 # Where the best was at an end, the rule goes on by factors of two.

@@ -15,11 +15,11 @@ from typing import NamedTuple
 import numpy as np
 import tyro
 
-from experiments.config import RunConfig
 from experiments.errors import choose
-from experiments.progress import Progress
-from experiments.training import train
-from experiments.workloads import WORKLOADS
+from experiments.run.progress import Progress
+from experiments.run.training import train
+from experiments.task.config import RunConfig
+from experiments.task.workloads import WORKLOADS
 
 RECORDED = Path(__file__).parents[1] / "results" / "theory" / "recorded_angles.csv"
 RATES = (0.3, 0.1, 0.03, 0.01, 0.003)

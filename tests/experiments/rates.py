@@ -1,8 +1,8 @@
 """The rates that a run records."""
 
-from experiments.config import RunConfig
 from experiments.data.dataset import Dataset
-from experiments.training import set_up
+from experiments.run.training import set_up
+from experiments.task.config import RunConfig
 
 
 def rates_of(dataset: Dataset, config: RunConfig) -> list[float]:

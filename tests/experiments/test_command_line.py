@@ -17,16 +17,16 @@ import pooch
 import pytest
 
 from experiments.__main__ import main
-from experiments.checkpoints import Checkpoints
 from experiments.data import fashion_mnist
 from experiments.data.digits import load_digits
-from experiments.history import drop_epochs
-from experiments.presets import PRESETS
-from experiments.records import read_metrics
+from experiments.report.outcome import drop_epochs
+from experiments.run.checkpoints import Checkpoints
+from experiments.run.record import read_metrics
+from experiments.run.training import set_up
 from experiments.schedules import SCHEDULES
 from experiments.studies import STUDIES
-from experiments.training import set_up
-from experiments.workloads import WORKLOADS
+from experiments.task.presets import PRESETS
+from experiments.task.workloads import WORKLOADS
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -103,7 +103,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones(args, table, tmp_path):
     "args",
     [
         ["train", "multistep", "--learning-rte", "0.1"],
-        ["train", "demo_autodrop", "--autodrop.treshold", "1"],
+        ["train", "demo_autodrop", "--epoch-autodrop.treshold", "1"],
         ["demo", "--epoch", "three"],
     ],
 )
@@ -128,7 +128,10 @@ def test_what_the_user_can_put_right_is_one_sentence(tmp_path):
         ("demo --seeds", "at least one seed"),
         ("demo --epochs 0", "epochs must be at least 1, got 0"),
         ("train paper_autodrop --epochs 0", "epochs must be at least 1, got 0"),
-        ("train paper_autodrop --autodrop.threshold 2", r"threshold=2\.0 exceeds"),
+        (
+            "train paper_autodrop --epoch-autodrop.threshold 2",
+            r"threshold=2\.0 exceeds",
+        ),
     ],
 )
 def test_values_out_of_range(line, message, tmp_path):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from experiments.records import read_metrics
+from experiments.run.record import read_metrics
+from experiments.task.workloads import WORKLOADS
 from experiments.theory.angular_model import AngularModel
 from experiments.theory.equation11_fit import (
     STEPS_PER_EPOCH,
@@ -20,7 +21,6 @@ from experiments.theory.recorded_angles import (
     record,
     write,
 )
-from experiments.workloads import WORKLOADS
 
 MODEL = AngularModel(c=2.0, gamma=0.2)
 EPOCH = np.arange(1, 61)

@@ -1,0 +1,77 @@
+"""An epoch of the demo."""
+
+import functools
+import importlib
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from experiments.benchmark.config import BenchmarkConfig
+from experiments.benchmark.inputs import synthetic_fashion_mnist
+from experiments.benchmark.timing import Row, Side, going_on, timed_row
+from experiments.data.dataset import Dataset
+from experiments.run.training import set_up
+from experiments.task.config import RunConfig
+from experiments.task.workloads import WORKLOADS
+
+
+def demo_rows(config: BenchmarkConfig) -> Iterator[Row]:
+    """An epoch of the demo, over one in PyTorch. Both train and evaluate."""
+    what = "epoch of the demo / PyTorch"
+    try:
+        torch: Any = importlib.import_module("torch")
+    except ImportError:
+        yield Row(what, math.nan, limit=1.0, note="torch not installed")
+        return
+    data = synthetic_fashion_mnist(config)
+    for name, limit, options in (("", 1.0, {}), (", fused", math.nan, {"fused": True})):
+        state, run_epoch = set_up(
+            RunConfig("fashion_mnist_mlp", "epoch_autodrop"), data
+        )
+        yield timed_row(
+            what + name,
+            functools.partial(torch_epoch, torch, data, options),
+            going_on(lambda state, _, run=run_epoch: run(state, data), state, None),
+            config.repeats,
+            limit,
+        )
+
+
+def torch_epoch(torch: Any, data: Dataset, options: dict[str, Any]) -> Side:
+    """The demo's epoch without AutoDrop, as a plain loop over tensors in memory."""
+    batch_size = WORKLOADS["fashion_mnist_mlp"].batch_size
+    images, labels, test_inputs, test_labels = (
+        torch.from_numpy(np.array(x)) for x in data[3:]
+    )
+    labels, test_labels = labels.long(), test_labels.long()
+    model = torch.nn.Sequential(
+        torch.nn.Flatten(),
+        torch.nn.Linear(28 * 28, 256),
+        torch.nn.ReLU(),
+        torch.nn.Linear(256, 256),
+        torch.nn.ReLU(),
+        torch.nn.Linear(256, data.num_classes),
+    )
+    optimizer = torch.optim.SGD(
+        model.parameters(), 0.1, momentum=0.9, weight_decay=5e-4, **options
+    )
+    cross_entropy = torch.nn.functional.cross_entropy
+    size = len(labels) // batch_size * batch_size
+
+    def run():
+        losses = torch.zeros(())
+        for batch in torch.randperm(len(labels))[:size].split(batch_size):
+            optimizer.zero_grad()
+            loss = cross_entropy(model(images[batch]), labels[batch])
+            loss.backward()
+            optimizer.step()
+            losses += loss.detach()
+        with torch.no_grad():
+            logits = torch.cat([model(x) for x in test_inputs.split(1000)])
+            wrong = logits.argmax(1) != test_labels
+            loss = cross_entropy(logits, test_labels)
+        return losses.item(), loss.item(), wrong.sum().item()
+
+    return run

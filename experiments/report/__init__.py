@@ -1,0 +1,1 @@
+"""Rows, statistics, tables, figures, pages: how a number is written."""

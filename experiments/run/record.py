@@ -1,0 +1,215 @@
+"""The files of a run besides its checkpoints.
+
+metrics.jsonl, one line per epoch, is the record; TensorBoard's files repeat it.
+"""
+
+import dataclasses
+import json
+import math
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from tensorboardX import SummaryWriter
+
+from experiments.errors import UserError
+from experiments.run.distributed import is_primary, wait_for_all
+from experiments.run.environment import PACKAGES, environment
+from experiments.task.config import RunConfig, config_differences, differences
+
+Row = dict[str, float]
+
+_CONFIG = "config.json"
+_WORKLOAD = "workload.json"
+_ENVIRONMENT = "environment.json"
+_METRICS = "metrics.jsonl"
+_TENSORBOARD = "tensorboard"
+_GRADIENT_NORMS = "gradient_norms.npy"
+CHECKPOINTS = "checkpoints"
+
+
+def open_run(
+    folder: Path, config: RunConfig, workload: dict[str, Any], *, resume: bool
+) -> None:
+    """Makes the folder of a new run, or checks that this run may go on in it.
+
+    Args:
+      folder: the run's folder.
+      config: what is to be run.
+      workload: what the configuration names and does not hold, as the data set's size.
+      resume: whether to go on with a run that is there.
+
+    Raises:
+      UserError: the folder holds a run and ``resume`` is false, or a run with another
+        configuration or another workload under its name.
+    """
+    if (folder / _CONFIG).exists():
+        if not resume:
+            raise UserError(
+                f"{folder} already holds a run: go on with it with --resume, or choose"
+                " another folder with --out."
+            )
+        changed = config_differences(config, _read_json(folder / _CONFIG))
+        # A run that has no such record is one of before there were any.
+        if (folder / _WORKLOAD).exists():
+            changed += differences(workload, _read_json(folder / _WORKLOAD))
+        if changed:
+            raise UserError(
+                f"{folder} holds a run with another configuration"
+                f" ({'; '.join(changed)}): resume with the same one, or choose another"
+                " folder with --out."
+            )
+    # No process may look into the folder after another has begun to write.
+    wait_for_all("run checked")
+    if is_primary():
+        folder.mkdir(parents=True, exist_ok=True)
+        # The configuration last: where it is, there is a run.
+        if not (folder / _WORKLOAD).exists():
+            _write_json(folder / _WORKLOAD, workload)
+        if not (folder / _CONFIG).exists():
+            _write_json(folder / _CONFIG, dataclasses.asdict(config))
+    wait_for_all("run opened")
+
+
+def is_finished(folder: Path, config: RunConfig) -> bool:
+    """Whether the folder holds this very run, all epochs and the last checkpoint."""
+    path = folder / _CONFIG
+    if not path.exists() or config_differences(config, _read_json(path)):
+        return False
+    last = config.epochs
+    if (folder / _WORKLOAD).exists():
+        # There where checkpoints are counted in steps.
+        last *= _read_json(folder / _WORKLOAD).get("steps_per_epoch", 1)
+    return (
+        len(read_metrics(folder)) == config.epochs
+        and (folder / CHECKPOINTS / str(last)).exists()
+    )
+
+
+def write_environment(folder: Path, data_source: str, devices: str) -> None:
+    """Writes environment.json: versions, devices and where the data came from."""
+    _write_json(
+        folder / _ENVIRONMENT,
+        {
+            **environment((*PACKAGES, "orbax-checkpoint")),
+            "platform": jax.devices()[0].platform,
+            "devices": devices,
+            "data": data_source,
+            "commit": _commit(),
+        },
+    )
+
+
+def read_metrics(folder: Path) -> list[Row]:
+    """Reads the rows of metrics.jsonl, null as NaN; [] if there is no such file.
+
+    A last line without its end, which a killed process may leave, is left out.
+    """
+    path = folder / _METRICS
+    if not path.exists():
+        return []
+    lines = path.read_text().splitlines(keepends=True)
+    rows = [json.loads(line) for line in lines if line.endswith("\n")]
+    return [{k: math.nan if v is None else v for k, v in r.items()} for r in rows]
+
+
+def write_gradient_norms(folder: Path, norms: np.ndarray) -> None:
+    """Writes the norms of a run's gradients, shape (norms,), evenly spaced over it."""
+    part = folder / f"{_GRADIENT_NORMS}.part"
+    with part.open("wb") as file:
+        np.save(file, norms)
+    part.replace(folder / _GRADIENT_NORMS)
+
+
+def read_gradient_norms(folder: Path) -> np.ndarray:
+    """Reads the norms of a run's gradients, shape (norms,).
+
+    Raises:
+      UserError: the run has not recorded them, or is not finished.
+    """
+    path = folder / _GRADIENT_NORMS
+    if not path.exists():
+        raise UserError(
+            f"{folder} has no norms of gradients: make a run there with"
+            " --record-gradient-norms, to its end."
+        )
+    return np.load(path)
+
+
+class MetricsWriter:
+    """Writes each epoch's row to metrics.jsonl and TensorBoard."""
+
+    def __init__(self, folder: Path, epoch: int):
+        """Opens the files and drops what they hold past ``epoch``.
+
+        Args:
+          folder: the run's folder.
+          epoch: the epoch that the run goes on after; 0 for a new run.
+        """
+        rows = [row for row in read_metrics(folder) if row["epoch"] <= epoch]
+        # A rename, so that no moment has half of the file.
+        part = folder / f"{_METRICS}.part"
+        part.write_text("".join(_line(row) for row in rows))
+        part.replace(folder / _METRICS)
+        self._file = (folder / _METRICS).open("a")
+        # Events cannot be cut; written anew they hold each epoch once.
+        shutil.rmtree(folder / _TENSORBOARD, ignore_errors=True)
+        self._tensorboard = SummaryWriter(str(folder / _TENSORBOARD))
+        for row in rows:
+            self._add_scalars(row)
+
+    def __enter__(self) -> "MetricsWriter":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._file.close()
+        self._tensorboard.close()
+
+    def write(self, row: Row) -> None:
+        """Writes one epoch."""
+        self._file.write(_line(row))
+        self._file.flush()
+        self._add_scalars(row)
+
+    def _add_scalars(self, row: Row) -> None:
+        for name, value in row.items():
+            if name != "epoch" and not math.isnan(value):
+                self._tensorboard.add_scalar(name, value, int(row["epoch"]))
+
+
+def read_commit(folder: Path) -> str:
+    """Returns the commit of the code that a run was done with, or "unknown"."""
+    path = folder / _ENVIRONMENT
+    return _read_json(path).get("commit", "unknown") if path.exists() else "unknown"
+
+
+def _commit() -> str:
+    """The commit of the code, with "-dirty" where it was changed since."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    where = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            command, cwd=where, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
+def _line(row: Row) -> str:
+    """One line of strict JSON, which knows no NaN."""
+    values = {k: None if math.isnan(v) else v for k, v in row.items()}
+    return json.dumps(values, allow_nan=False) + "\n"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())
+
+
+def _write_json(path: Path, content: dict) -> None:
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(content, indent=2) + "\n")
+    part.replace(path)

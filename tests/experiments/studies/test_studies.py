@@ -1,0 +1,201 @@
+"""Studies plan the runs that they say, and their tables are those of the runs."""
+
+import csv
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+from experiments.__main__ import main
+from experiments.errors import UserError
+from experiments.report.rows import (
+    evidence_rows,
+    read_rows,
+    summary_table,
+    write_rows,
+)
+from experiments.run.jobs import FinishedJob, Job
+from experiments.schedules import SCHEDULES
+from experiments.studies import STUDIES
+from experiments.studies.papers import best_epoch
+from experiments.studies.published import TABLE_1, UAI_TABLE_2
+from experiments.studies.study import Runs, arm, plan
+from experiments.studies.tuned import tuned_rate
+from experiments.task.config import RunConfig
+from experiments.task.presets import PRESETS
+from experiments.task.workloads import WORKLOADS
+
+OURS = ("fashion_mnist_mlp", "digits_mlp")
+
+
+def finished(label, seed, errors):
+    rows = [
+        {
+            "test_error": error,
+            "seconds": 0.5,
+            "epoch": n,
+            "learning_rate": 0.1 if n < 3 else 0.02,
+            "num_drops": 0.0,
+        }
+        for n, error in enumerate(errors, start=1)
+    ]
+    config = RunConfig("digits_mlp", epochs=len(errors), seed=seed)
+    return FinishedJob(Job(label, config, Path("nowhere")), rows)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("workload", OURS)
+def test_every_study_can_be_asked_of_our_workloads(name, workload, tmp_path):
+    jobs = plan(STUDIES[name].arms(workload), workload, (0, 1), tmp_path, tmp_path)
+    assert len(jobs) == 2 * len(STUDIES[name].arms(workload))
+    folders = [job.folder for job in jobs]
+    assert len(set(folders)) == len(folders)
+    for job in jobs:
+        assert (job.config.workload, job.config.epochs) == (workload, 60)
+        assert job.config.schedule in SCHEDULES
+
+
+def test_studies_share_runs_only_where_they_are_the_same(tmp_path):
+    found = {}
+    for name, study in STUDIES.items():
+        for workload in OURS:
+            for job in plan(study.arms(workload), workload, (0,), tmp_path, tmp_path):
+                assert found.setdefault(job.folder, job.config) == job.config, name
+
+
+def test_every_schedule_is_compared():
+    found = {
+        arm.config.schedule
+        for study in ("schedules", "comparison", "refinement")
+        for arm in STUDIES[study].arms("fashion_mnist_mlp")
+    }
+    assert found == set(SCHEDULES)
+
+
+def test_an_arm_is_a_preset_with_changes():
+    label, config, _ = arm("multistep", "mine", multistep__drop_factor=0.5, seed=3)
+    assert label == "mine"
+    assert config.multistep.drop_factor == 0.5
+    assert (config.schedule, config.seed) == ("multistep", 3)
+    assert arm("cosine") == ("cosine", PRESETS["cosine"].config, None)
+    with pytest.raises(UserError, match="unknown preset 'cosin'"):
+        arm("cosin")
+
+
+def test_the_tuned_rate_is_the_best_on_examples_held_out(tmp_path):
+    with (tmp_path / "tuning.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [
+                ("workload", "learning_rate", "seed", "validation_error"),
+                ("digits_mlp", 0.1, 0, 5.0),
+                ("digits_mlp", 0.1, 1, 7.0),
+                ("digits_mlp", 0.4, 0, 4.0),
+                ("digits_mlp", 0.4, 1, 8.0),
+                ("digits_mlp", 0.2, 0, 1.0),
+                ("digits_mlp", 0.2, 1, 12.0),
+                ("fashion_mnist_mlp", 0.2, 1, 0.0),
+            ]
+        )
+    # 0.1 and 0.4 are equal: the lower.
+    assert tuned_rate("digits_mlp", tmp_path) == 0.1
+    assert tuned_rate("other", tmp_path) is None
+    (job,) = plan([arm("multistep")], "digits_mlp", (0,), tmp_path, tmp_path)
+    assert job.config.learning_rate == 0.1
+    own = [arm("multistep", learning_rate=0.3)]
+    (job,) = plan(own, "digits_mlp", (0,), tmp_path, tmp_path)
+    assert job.config.learning_rate == 0.3
+
+
+def test_rows_by_hand(tmp_path):
+    runs = [
+        finished("multistep", 0, [50.0, 12.0, 10.0]),
+        finished("multistep", 1, [40.0, 11.0, 12.0]),
+        finished("constant", 0, [30.0, 20.0, 15.0]),
+        finished("cosine", 0, [11.0, 9.0, 10.0]),
+    ]
+    rows = evidence_rows(runs)  # the error to reach: 11
+    assert [row.epochs_to_multistep for row in rows] == [3, 2, 4, 1]
+    assert [row.final_error for row in rows] == [10.0, 12.0, 15.0, 10.0]
+    assert [row.best_error for row in rows] == [10.0, 11.0, 15.0, 9.0]
+    assert [row.area for row in rows] == [72.0, 63.0, 65.0, 30.0]
+    assert all(row.seconds == 1.5 for row in rows)
+    assert all(row.drop_epochs == "2" for row in rows)
+    assert evidence_rows(runs[2:]) == []
+    assert evidence_rows(runs[2:], target=20.0)[0].epochs_to_multistep == 2
+
+    write_rows(tmp_path / "rows.csv", rows)
+    assert read_rows(tmp_path / "rows.csv") == rows
+    table = summary_table(rows)
+    assert "| `multistep` | 2 | 11.00 ± 1.41 | 68 ± 6 | 2.5 | 2 |" in table
+    assert "| `cosine` | 1 | 10.00 | 30 | 1 | 2 |" in table
+
+
+def test_the_epoch_of_the_lowest_error_is_the_first():
+    rows = [{"test_error": e} for e in (5.0, 3.0, 4.0, 3.0)]
+    assert best_epoch(rows) == 2
+
+
+def test_a_study_from_the_command_line(tmp_path, capsys):
+    arguments = ["--workloads", "digits_mlp", "--seeds", "0", "--epochs", "2"]
+    folders = ["--out", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
+    main(["study", "figure6", *arguments, *folders, "--list-only"])
+    assert "0/2 epochs" in capsys.readouterr().out
+    assert not (tmp_path / "runs").exists()
+
+    main(["study", "figure6", *arguments, *folders, "--workers", "1", "--devices", "1"])
+    assert "3 of 3 runs are finished" in capsys.readouterr().out
+    assert (tmp_path / "results" / "digits_mlp_figure6.png").exists()
+
+    # Others take these runs, and report what there is.
+    main(["study", "figure7", *arguments, *folders, "--report-only"])
+    out = capsys.readouterr().out
+    assert "3 of 3 runs are finished" in out
+    assert (tmp_path / "results" / "figure7.png").exists()
+    main(["study", "schedules", *arguments, *folders, "--report-only"])
+    assert "3 of 8 runs are finished" in capsys.readouterr().out
+    path = tmp_path / "results" / "digits_mlp.csv"
+    rows = read_rows(path)
+    assert [r.schedule for r in rows] == [
+        "multistep",
+        "paper_autodrop",
+        "scaled_epoch_autodrop",
+    ]
+    for row in rows:
+        for value in row:
+            assert not isinstance(value, float) or math.isfinite(value)
+    record = json.loads(path.with_suffix(".json").read_text())
+    assert record["command"].startswith("python -m experiments")
+    assert record["versions"]["jax"]
+    main(["study", "table2", *arguments, *folders, "--report-only"])
+    assert "1 of 9 runs are finished" in capsys.readouterr().out
+
+
+def test_the_table_of_the_demo_names_presets(tmp_path, capsys):
+    study = STUDIES["demo"]
+    (ours, *_) = study.arms("digits_mlp")
+    assert ours.config.learning_rate == WORKLOADS["digits_mlp"].learning_rate
+    runs = []
+    for seed, errors in enumerate([(5.0, 3.0, 4.0), (6.0, 2.0, 2.0)]):
+        done = finished(ours.label, seed, errors)
+        for row, rate, drops in zip(
+            done.rows, (0.1, 0.1, 0.02), (0.0, 1.0, 1.0), strict=True
+        ):
+            row.update(learning_rate=rate, num_drops=drops)
+        runs.append(done)
+    study.report(Runs("demo", runs, 2), tmp_path)
+    assert (tmp_path / "demo.csv").read_text().splitlines() == [
+        "workload,schedule,seed,final_error,best_error,drop_epochs,seconds_per_epoch",
+        "digits_mlp,demo_autodrop,0,4.0000,3.0000,2,0.500",
+        "digits_mlp,demo_autodrop,1,2.0000,2.0000,2,0.500",
+    ]
+    printed = capsys.readouterr().out
+    assert re.search(r"demo_autodrop +2 +3.00 ± 1.41 % +2 \| 2", printed)
+
+
+def test_the_papers_workloads_are_there():
+    assert {*TABLE_1, *UAI_TABLE_2} <= set(WORKLOADS)
+    for name in (*TABLE_1, *UAI_TABLE_2):
+        arms = STUDIES["table1"].arms(name)
+        assert arms[0].label == "multistep"
