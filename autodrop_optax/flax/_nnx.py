@@ -2,17 +2,20 @@
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
+import chex
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from autodrop_optax import _end_epoch, _metrics
+from autodrop_optax import _end_epoch, _evaluation, _metrics, _restart
 from autodrop_optax.flax._average import mean_over_batches
 
 # Flax before 0.12.7 has it as `pure`, a name that later ones deprecate.
 as_pure = getattr(nnx, "as_pure", None) or nnx.pure
+
+M = TypeVar("M", bound=nnx.Module)
 
 
 def end_epoch(model: nnx.Module, optimizer: "nnx.Optimizer[Any]") -> None:
@@ -44,8 +47,77 @@ def autodrop_metrics(optimizer: "nnx.Optimizer[Any]") -> dict[str, jax.Array]:
     return _metrics.autodrop_metrics(as_pure(optimizer.opt_state))
 
 
+def autodrop_restart(
+    optimizer: "nnx.Optimizer[Any]",
+    model: nnx.Module | None = None,
+    *,
+    scale: chex.Numeric | None = None,
+    factor: chex.Numeric | None = None,
+) -> None:
+    """Begins a new phase as :func:`autodrop_optax.autodrop_restart` does, in place.
+
+    Args:
+      optimizer: an optimizer whose transformation contains
+        :func:`autodrop_optax.autodrop`.
+      model: what it trains, to start over at its parameters; None: the run goes on.
+      scale: what updates are multiplied by from now on.
+      factor: or what to multiply the scale by.
+
+    Raises:
+      ValueError: as :func:`autodrop_optax.autodrop_restart`.
+    """
+    params = None if model is None else as_pure(nnx.state(model, optimizer.wrt))
+    opt_state = _restart.autodrop_restart(
+        as_pure(optimizer.opt_state), params, scale=scale, factor=factor
+    )
+    nnx.update(optimizer.opt_state, nnx.state(opt_state))
+
+
 def _call(model: Any, batch: Any) -> Any:
     return model(batch)
+
+
+def eval_model(
+    model: M,
+    optimizer: "nnx.Optimizer[Any]",
+    batches: Iterable[Any] | None = None,
+    forward: Callable[[Any, Any], Any] = _call,
+) -> M:
+    """Returns a copy of the model to evaluate, save or serve.
+
+    Its parameters are the average that :func:`autodrop_optax.autodrop` keeps, and it is
+    in evaluation mode (``model.eval()``). The model itself stays as it is and goes on
+    training.
+
+    Args:
+      model: the model that ``optimizer`` trains.
+      optimizer: an optimizer whose transformation contains
+        :func:`autodrop_optax.autodrop`.
+      batches: some training inputs, for a model with ``nnx.BatchNorm``: its running
+        statistics are those of other weights, and are recomputed from these.
+      forward: how to call the model with one of them: see
+        :func:`recompute_batch_stats`.
+
+    Raises:
+      ValueError: the model has ``nnx.BatchNorm`` and there are no ``batches``; and as
+        :func:`autodrop_optax.autodrop_eval_params`.
+    """
+    params = as_pure(nnx.state(model, optimizer.wrt))
+    average = _evaluation.autodrop_eval_params(as_pure(optimizer.opt_state), params)
+    copy = nnx.clone(model)
+    nnx.update(copy, average)
+    if batches is not None:
+        recompute_batch_stats(copy, batches, forward)
+    elif _batch_norms(model):
+        raise ValueError(
+            "The model has nnx.BatchNorm, whose running statistics belong to the"
+            " trained parameters and not to their average. Pass some training inputs,"
+            " from which they are recomputed: eval_model(model, optimizer, batches),"
+            " where batches is an iterable of what the model is called with, fifty"
+            " batches of the training's size, for instance."
+        )
+    copy.eval()
+    return copy
 
 
 def recompute_batch_stats(
@@ -73,7 +145,7 @@ def recompute_batch_stats(
     """
     copy = nnx.merge(*nnx.split(model))
     copy.eval()
-    norms = [m for _, m in nnx.iter_modules(copy) if isinstance(m, nnx.BatchNorm)]
+    norms = _batch_norms(copy)
     if not norms:
         raise ValueError(
             "The model has no nnx.BatchNorm, so there is nothing to recompute."
@@ -87,6 +159,10 @@ def recompute_batch_stats(
     zeros = jax.tree.map(jnp.zeros_like, stats)  # also where a NaN has got into them
     statistics = functools.partial(_batch_stats, graphdef, forward, zeros, rest)
     nnx.update(model, mean_over_batches(statistics, batches))
+
+
+def _batch_norms(model: nnx.Module) -> list[nnx.BatchNorm]:
+    return [m for _, m in nnx.iter_modules(model) if isinstance(m, nnx.BatchNorm)]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

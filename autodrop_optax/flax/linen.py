@@ -1,18 +1,19 @@
 """AutoDrop with Linen's ``TrainState``.
 
-``TrainState`` takes :func:`autodrop_optax.epoch_autodrop` and
-:func:`autodrop_optax.with_epoch_autodrop` like any transformation::
+``TrainState`` takes :func:`autodrop_optax.autodrop` like any transformation::
 
     state = TrainState.create(
         apply_fn=model.apply,
         params=variables["params"],
-        tx=optax.chain(optax.sgd(0.1, momentum=0.9), epoch_autodrop(0.1)),
+        tx=optax.chain(optax.sgd(0.1, momentum=0.9), autodrop()),
     )
-    for epoch in range(epochs):
-        for batch in batches:
-            state = train_step(state, batch)  # state.apply_gradients inside
-        state = end_epoch(state)
-        metrics = autodrop_metrics(state)
+    for batch in batches:
+        state = train_step(state, batch)  # state.apply_gradients inside
+    metrics = autodrop_metrics(state)
+    evaluate(eval_state(state))  # the average; train on with `state`
+
+``autodrop_restart(state, factor=0.5)`` of :mod:`autodrop_optax` returns the new
+``TrainState``. :func:`end_epoch` is for :func:`autodrop_optax.epoch_autodrop`.
 """
 
 import functools
@@ -24,7 +25,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.training.train_state import TrainState
 
-from autodrop_optax import _end_epoch, _metrics
+from autodrop_optax import _end_epoch, _evaluation, _metrics
 from autodrop_optax.flax._average import mean_over_batches
 
 State = TypeVar("State", bound=TrainState)
@@ -50,6 +51,48 @@ def end_epoch(state: State) -> State:
 def autodrop_metrics(state: TrainState) -> dict[str, jax.Array]:
     """Returns :func:`autodrop_optax.autodrop_metrics` of the optimizer's state."""
     return _metrics.autodrop_metrics(state.opt_state)
+
+
+def eval_state(
+    state: State,
+    batches: Iterable[Any] | None = None,
+    forward: Callable[[Variables, Any], tuple[Any, Variables]] | None = None,
+) -> State:
+    """Returns a ``TrainState`` to evaluate, save or serve.
+
+    Its parameters are the average that :func:`autodrop_optax.autodrop` keeps. Train on
+    with the old state.
+
+    Args:
+      state: a state, of a subclass too, whose ``tx`` contains
+        :func:`autodrop_optax.autodrop`.
+      batches: some training inputs, for a state with a field ``batch_stats``: these
+        running statistics are those of other weights, and are recomputed.
+      forward: how to apply the model to one of them: see
+        :func:`recompute_batch_stats`.
+
+    Raises:
+      ValueError: the state has ``batch_stats``, and ``batches`` or ``forward`` is
+        missing; and as :func:`autodrop_optax.autodrop_eval_params`.
+    """
+    average = _evaluation.autodrop_eval_params(state.opt_state, state.params)
+    evaluated = state.replace(params=average)
+    statistics = getattr(state, "batch_stats", None)
+    if batches is None or forward is None:
+        if not statistics:
+            return evaluated
+        raise ValueError(
+            "The state has batch_stats: the running statistics of BatchNorm, which"
+            " belong to the trained parameters and not to their average. Pass some"
+            " training inputs, from which they are recomputed, and how to apply the"
+            " model to them: eval_state(state, batches, forward), with"
+            " forward(variables, inputs) as model.apply(variables, inputs, train=True,"
+            ' mutable=["batch_stats"]).'
+        )
+    variables = {"params": average, "batch_stats": statistics}
+    return evaluated.replace(
+        batch_stats=recompute_batch_stats(forward, variables, batches)
+    )
 
 
 def recompute_batch_stats(

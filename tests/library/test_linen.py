@@ -13,8 +13,19 @@ from flax.core import freeze
 from flax.training.train_state import TrainState as PlainTrainState
 
 import autodrop_optax
-from autodrop_optax import epoch_autodrop, with_epoch_autodrop
-from autodrop_optax.flax.linen import autodrop_metrics, end_epoch, recompute_batch_stats
+from autodrop_optax import (
+    autodrop,
+    autodrop_eval_params,
+    autodrop_restart,
+    epoch_autodrop,
+    with_epoch_autodrop,
+)
+from autodrop_optax.flax.linen import (
+    autodrop_metrics,
+    end_epoch,
+    eval_state,
+    recompute_batch_stats,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -170,3 +181,38 @@ def test_only_the_statistics_in_use_are_recomputed():
     sigma = jax.tree.leaves(found["spectral"])
     assert all(np.all(np.isfinite(s)) and np.any(s != 0) for s in sigma)
     assert np.abs(found["live"]["mean"]).max() < 2
+
+
+def test_a_state_with_the_average():
+    state = make_state(optax.chain(optax.sgd(0.1), autodrop()), dict)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 16, 3)), jnp.float32)
+    for i, batch in enumerate(x):
+        state, _ = train_step(state, batch, batch[:, :2], jax.random.key(i))
+    for arguments in ((), (x,)):
+        with pytest.raises(ValueError, match=r"has batch_stats.*eval_state\(state, ba"):
+            eval_state(state, *arguments)
+    evaluated = eval_state(state, x, forward)
+    assert isinstance(evaluated, TrainState)
+    average = autodrop_eval_params(state.opt_state, state.params)
+    chex.assert_trees_all_equal(evaluated.params, average)
+    trained = state.params["Dense_0"]["kernel"]
+    assert np.any(evaluated.params["Dense_0"]["kernel"] != trained)
+    variables = {"params": average, "batch_stats": state.batch_stats}
+    chex.assert_trees_all_equal(
+        evaluated.batch_stats, recompute_batch_stats(forward, variables, x)
+    )
+
+
+def test_a_state_without_batch_norm():
+    params = {"w": jnp.ones(3)}
+    state = PlainTrainState.create(
+        apply_fn=None, params=params, tx=optax.chain(optax.sgd(0.1), autodrop())
+    )
+    state = state.apply_gradients(grads=params)
+    chex.assert_trees_all_equal(eval_state(state).params, params)
+    state = autodrop_restart(state, factor=0.5)
+    assert isinstance(state, PlainTrainState)
+    assert float(autodrop_metrics(state)["scale"]) == 0.5
+    state = autodrop_restart(state, state.params)
+    assert float(autodrop_metrics(state)["scale"]) == 1.0
+    chex.assert_trees_all_close(eval_state(state).params, {"w": jnp.full(3, 0.9)})

@@ -9,8 +9,19 @@ import pytest
 from flax import nnx
 
 import autodrop_optax
-from autodrop_optax import epoch_autodrop, with_epoch_autodrop
-from autodrop_optax.flax import autodrop_metrics, end_epoch, recompute_batch_stats
+from autodrop_optax import (
+    autodrop,
+    autodrop_eval_params,
+    epoch_autodrop,
+    with_epoch_autodrop,
+)
+from autodrop_optax.flax import (
+    autodrop_metrics,
+    autodrop_restart,
+    end_epoch,
+    eval_model,
+    recompute_batch_stats,
+)
 from autodrop_optax.flax._nnx import as_pure
 
 
@@ -196,3 +207,68 @@ def test_only_batch_norm_is_recomputed_and_without_dropout():
     chex.assert_trees_all_equal(others(), before)
     np.testing.assert_allclose(model.norm.mean[...], x.mean(0), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(model.norm.var[...], x.var(0), rtol=1e-4)
+
+
+def test_a_copy_of_the_model_with_the_average():
+    model = Model(nnx.Rngs(0))
+    optimizer = nnx.Optimizer(
+        model, optax.chain(optax.sgd(0.1), autodrop()), wrt=nnx.Param
+    )
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 16, 3)), jnp.float32)
+    for batch in x:
+        train_step(model, optimizer, batch, batch[:, :2])
+    kept = nnx.Any(nnx.Param, nnx.BatchStat)
+    before = jax.tree.map(np.asarray, as_pure(nnx.state(model, kept)))
+    with pytest.raises(ValueError, match=r"has nnx\.BatchNorm.*eval_model\(.*batches"):
+        eval_model(model, optimizer)
+    evaluated = eval_model(model, optimizer, x)
+    params = as_pure(nnx.state(model, nnx.Param))
+    average = autodrop_eval_params(as_pure(optimizer.opt_state), params)
+    found = as_pure(nnx.state(evaluated, nnx.Param))
+    chex.assert_trees_all_equal(found, average)
+    assert np.any(found["hidden"]["kernel"] != params["hidden"]["kernel"])
+    means = [batch_statistics(evaluated, batch)[0] for batch in x]
+    np.testing.assert_allclose(
+        evaluated.norm.mean[...], np.mean(means, axis=0), rtol=1e-4, atol=1e-6
+    )
+    assert evaluated.norm.use_running_average
+    assert evaluated.dropout.deterministic
+    # The way back: the model is as it was, and trains.
+    chex.assert_trees_all_equal(as_pure(nnx.state(model, kept)), before)
+    assert not model.norm.use_running_average
+    train_step(model, optimizer, x[0], x[0, :, :2])
+
+
+def test_without_batch_norm_no_batches_are_needed():
+    model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, optax.chain(autodrop()), wrt=nnx.Param)
+    optimizer.update(model, nnx.state(model))
+    evaluated = eval_model(model, optimizer)
+    assert evaluated is not model
+    np.testing.assert_array_equal(evaluated.bias[...], 0.0)
+
+
+def test_a_new_phase_by_hand():
+    model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(
+        model, optax.chain(optax.sgd(0.1), autodrop()), wrt=nnx.Param
+    )
+
+    @nnx.jit
+    def step(model, optimizer, x):
+        gradients = nnx.grad(lambda model: jnp.sum(model(x)))(model)
+        optimizer.update(model, gradients)
+
+    step(model, optimizer, jnp.ones((1, 3)))
+    autodrop_restart(optimizer, factor=0.5)
+    assert float(autodrop_metrics(optimizer)["scale"]) == 0.5
+    bias = float(model.bias[0])
+    step(model, optimizer, jnp.ones((1, 3)))
+    assert float(model.bias[0]) == pytest.approx(bias - 0.05)
+    autodrop_restart(optimizer, model)
+    assert float(autodrop_metrics(optimizer)["scale"]) == 1.0
+    assert int(autodrop_metrics(optimizer)["steps_since_drop"]) == 0
+    step(model, optimizer, jnp.ones((1, 3)))
+    np.testing.assert_allclose(
+        eval_model(model, optimizer).bias[...], bias - 0.05, rtol=1e-6
+    )
