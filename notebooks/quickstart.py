@@ -219,15 +219,17 @@ print(f"at the end: test error {float(history[-1]['test_error']):.2f} %")
 # | a link that counts | `epoch_autodrop(0.1, steps_per_epoch=..., averaging=False)` | nothing | no |
 #
 # A link cannot move parameters, so that the third has no averaging. Here are runs of all
-# three, without averaging and, where there is one, with it. A threshold of 180 degrees
-# lets any angle count as saturated, so that even a short run has drops.
+# three, without averaging and, where there is one, with it. They are three programs, which
+# a compiler rounds differently, and training carries such differences apart; over a dozen
+# steps it hardly does. A threshold of 180 degrees lets any angle count as saturated, so
+# that even epochs of two steps have drops.
 
 # %%
-STEPS = 10
-short = {"threshold": 180.0, "max_threshold": 180.0, "drop_delay": 3}
+STEPS = 2
+short = {"threshold": 180.0, "max_threshold": 180.0, "drop_delay": 2}
 
 
-def run(optimizer, *, call_end_epoch, epochs=12):
+def run(optimizer, *, call_end_epoch, epochs=7):
     @jax.jit
     def step(params, state, images, labels):
         gradients = jax.grad(loss)(params, images, labels)
@@ -270,7 +272,8 @@ for averaging in (False, True):
     print(f"averaging={averaging}")
     for name, (params, metrics) in runs.items():
         difference = largest_difference(params, first)
-        assert difference < 1e-5, "the ways should give the same run"
+        assert metrics["num_drops"] == 2
+        assert difference < 1e-6, "the ways should give the same run"
         print(
             f"  {name:20} {int(metrics['num_drops'])} drops,"
             f" rate {float(metrics['learning_rate']):.4f},"
@@ -279,7 +282,8 @@ for averaging in (False, True):
         )
 
 # %% [markdown]
-# The three give the same run, up to rounding: they call the same function. The link that
+# The three give the same run, up to rounding: they call the same function. Over a long
+# training the parameters drift apart, as those of two machines do. The link that
 # counts finishes an epoch with the first step of the next one, so the angle that it shows
 # here is the one of the epoch before. Take the link where you have a place for one line per epoch; the wrapper where
 # you have none.

@@ -7,6 +7,7 @@ from experiments.run.record import read_metrics
 from experiments.task.workloads import WORKLOADS
 from experiments.theory.angular_model import AngularModel
 from experiments.theory.equation11_fit import (
+    KNOWN_WITHIN,
     STEPS_PER_EPOCH,
     by_rate,
     fit_all,
@@ -140,17 +141,38 @@ def test_a_constant_rate_above_the_recipes():
     assert (config.schedule, config.learning_rate) == ("constant", 0.3)
 
 
+def curve(fit, rate, time):
+    """The fitted angles in degrees; where there is no fit, NaN."""
+    level, gamma, start = (fit[name] for name in ("level", "gamma", "start"))
+    return level - (level - start) / (gamma * rate * time + 1)
+
+
 def test_the_committed_fits_are_those_of_the_committed_angles(tmp_path, committed):
     recorded = read()
     assert len(recorded) == 2 * 5 * 3
     assert all(len(run.epoch) == 60 for run in recorded)
     make(tmp_path, quick=True)
-    fits = fits_of(by_rate(recorded))
+    angles = by_rate(recorded)
+    times = {(a.workload, a.rate): a.time for a in angles}
+    fits = fits_of(angles)
     rows = committed("equation11")
     assert len(rows) == len(fits)
     for row, fit in zip(rows, fits, strict=True):
         assert (row["workload"], row["model"], row["rate"]) == fit[:3]
+        # What the angles say of their model is its curve: where a level is far off,
+        # level, gamma and start go together, and each alone can be anything. The search
+        # ends when a step gains 1e-8 of the squares: 1e-4 of a residual, 1e-3 degrees.
+        time = times[fit.workload, fit.rate]
         np.testing.assert_allclose(
-            [row[k] for k in fit._fields[3:]], fit[3:], rtol=1e-3
+            curve(row, fit.rate, time), curve(fit._asdict(), fit.rate, time), atol=0.01
         )
+        # Six digits stand there; r2 may be near 0.
+        for name in ("rmse", "noise", "r2", "last", "last_sd", "still_rising"):
+            near = pytest.approx(getattr(fit, name), rel=1e-5, abs=1e-5, nan_ok=True)
+            assert row[name] == near
+        assert (row["level_error"] <= KNOWN_WITHIN) == fit.known
+        if fit.known:
+            near = {"rel": 1e-5, "abs": 0.01 * fit.level_error}
+            assert row["level"] == pytest.approx(fit.level, **near)
+            assert row["level_error"] == pytest.approx(fit.level_error, rel=0.01)
     assert (tmp_path / "equation11.png").read_bytes().startswith(b"\x89PNG")
