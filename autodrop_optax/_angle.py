@@ -14,7 +14,7 @@ it looks, both measured on CPU:
   which become one scalar all-reduce each.
 
 Where float32 sums cannot give the angle (norms near the ends of the range, angles
-near 0 or 180 degrees, where arccos has no accuracy left) a second, scaled pass
+near 0 or 180 degrees, where arccos has no accuracy left) a second, scaled measurement
 replaces the result. It runs only then.
 """
 
@@ -36,10 +36,11 @@ from autodrop_optax._trees import (
     widen,
 )
 
-# A leaf of n elements is laid out as (chunks, n / (chunks * _ROW), _ROW). A serial
-# sum runs over _ROW elements, each already the sum of `chunks` terms; longer rows are
-# less accurate and no faster.
-_ROW = 64
+# A leaf of n elements is laid out as (_CHUNKS, n / _BLOCK, _ROW). A serial sum runs
+# over _ROW elements, each already the sum of _CHUNKS terms. Longer rows are less
+# accurate and no faster; more chunks keep the adders busy, until XLA stops fusing.
+_ROW, _CHUNKS = 64, 4
+_BLOCK = _CHUNKS * _ROW
 _LARGE = 2**15  # elements: leaves from here on are worth a reduction of their own
 
 # Beyond |cos| = 0.99 (angles under 8 or over 172 degrees) a rounding of 1e-7 in the
@@ -48,8 +49,7 @@ _MAX_COSINE = 0.99
 
 T = TypeVar("T")
 Parts = list[jax.Array]  # real arrays of 32 bits or more
-Terms = tuple[jax.Array, ...]  # a term of each sum or maximum
-Combine = Callable[[jax.Array, jax.Array], jax.Array]  # jnp.add or jnp.maximum
+Terms = tuple[jax.Array, ...]  # of each sum
 
 
 class Turn(NamedTuple):
@@ -142,7 +142,7 @@ def _measure(vectors: Callable[[T], tuple[Parts, Parts]], operands: T) -> Turn:
     size = sum(x.size for x in a)
     if size == 0:
         return Turn(jnp.float32(jnp.nan), jnp.float32(0), jnp.bool_(True))
-    ab, aa, bb = _fold(_products, (jnp.add,) * 3, a, b, chunks=4)
+    ab, aa, bb = _products(a, b)
     cosine = ab / jnp.sqrt(aa) / jnp.sqrt(bb)
     angle = jnp.degrees(jnp.arccos(jnp.clip(cosine, -1.0, 1.0)))
     turn = Turn(angle, jnp.sqrt(aa), jnp.isfinite(aa))
@@ -155,107 +155,82 @@ def _measure(vectors: Callable[[T], tuple[Parts, Parts]], operands: T) -> Turn:
     return once(~trusted, lambda _: _measure_scaled(vectors, operands), turn)
 
 
-def _products(x: jax.Array, y: jax.Array) -> Terms:
-    x, y = x.astype(jnp.float32), y.astype(jnp.float32)
-    return x * y, x * x, y * y
+def _products(a: Parts, b: Parts) -> list[jax.Array]:
+    """The sums <a, b>, <a, a> and <b, b>, in one pass over what is on one device."""
 
-
-def _measure_scaled(vectors: Callable[[T], tuple[Parts, Parts]], operands: T) -> Turn:
-    """The angle by Kahan's formula, 2 atan2(|u - v|, |u + v|), of unit vectors.
-
-    Accurate at every angle and every norm, in three passes: for the largest
-    magnitudes; for the norms of the vectors divided by those; for the angle.
-    """
-    # float64 may hold what float32 cannot.
-    dtype = np.result_type(*(x.dtype for parts in vectors(operands) for x in parts))
-    tiny = float(jnp.finfo(dtype).tiny)
-
-    def one_pass(i, carry):
-        scale, unit, _, _ = carry
-        # Tied to the pass: else XLA would compute a and b once, ahead of the loop,
-        # and write them to memory.
-        tied, scale = lax.optimization_barrier((operands, scale))
-        a, b = vectors(tied)
-
-        def terms(x: jax.Array, y: jax.Array) -> Terms:
-            x, y = x.astype(dtype) * scale[0], y.astype(dtype) * scale[1]
-            u, v = x * unit[0], y * unit[1]
-            distances = jnp.square(u - v), jnp.square(u + v)
-            return jnp.abs(x), jnp.abs(y), u * u, v * v, *distances
-
-        combines = (jnp.maximum,) * 2 + (jnp.add,) * 4
-        x_max, y_max, uu, vv, far, near = _fold(terms, combines, a, b, chunks=1)
-        largest, squares = jnp.stack([x_max, y_max]), jnp.stack([uu, vv])
-        scale = jnp.where(i == 0, jnp.clip(1 / largest, tiny, 1 / tiny), scale)
-        # Infinite for a zero vector, whose direction is then 0 * inf, NaN.
-        unit = jnp.where(i == 1, lax.rsqrt(squares), unit)
-        return scale, unit, far, near
-
-    zero = jnp.zeros((), dtype)
-    start = jnp.ones(2, dtype), jnp.ones(2, dtype), zero, zero
-    scale, unit, far, near = lax.fori_loop(0, 3, one_pass, start)
-    angle = jnp.degrees(2 * jnp.arctan2(jnp.sqrt(far), jnp.sqrt(near)))
-    norm = 1 / unit[0] / scale[0]
-    return Turn(angle.astype(jnp.float32), norm.astype(jnp.float32), jnp.isfinite(norm))
-
-
-def _fold(
-    terms: Callable[[jax.Array, jax.Array], Terms],
-    combines: tuple[Combine, ...],
-    a: Parts,
-    b: Parts,
-    chunks: int,
-) -> list[jax.Array]:
-    """Combines ``terms(x, y)``, arrays shaped like x, over all elements and leaves.
-
-    Zeros must be neutral: ``terms(0, 0)`` is zero, no maximum is negative.
-
-    Args:
-      terms: the terms of each sum or maximum.
-      combines: ``jnp.add`` or ``jnp.maximum`` for each term.
-      a: the vector x runs through.
-      b: the vector y runs through.
-      chunks: how many elements are combined ahead of the serial reduction. More keep
-        the adders busy; with too many terms besides, XLA stops fusing.
-    """
-    block = chunks * _ROW
+    def terms(x: jax.Array, y: jax.Array) -> Terms:
+        x, y = x.astype(jnp.float32), y.astype(jnp.float32)
+        return x * y, x * x, y * y
 
     def join(left: Terms, right: Terms) -> Terms:
-        triples = zip(combines, left, right, strict=True)
-        return tuple(combine(p, q) for combine, p, q in triples)
+        return tuple(p + q for p, q in zip(left, right, strict=True))
 
-    def fold_rows(x: jax.Array, y: jax.Array) -> Terms:
-        shape = (chunks, -1, _ROW)
+    def sum_rows(x: jax.Array, y: jax.Array) -> Terms:
+        shape = (_CHUNKS, -1, _ROW)
         pairs = zip(x.reshape(shape), y.reshape(shape), strict=True)
         joined = functools.reduce(join, (terms(p, q) for p, q in pairs))
-        zeros = tuple(np.zeros((), term.dtype) for term in joined)
+        zeros = (np.float32(0),) * len(joined)
         return tuple(lax.reduce(joined, zeros, join, dimensions=(1,)))
 
-    def fold_array(combine: Combine, x: jax.Array) -> jax.Array:
-        return jnp.sum(x) if combine is jnp.add else jnp.max(x, initial=0)
-
-    results: list[Terms] = []  # each a tuple of vectors, still to be combined
+    results: list[Terms] = []  # each three vectors, still to be added up
     rest: list[tuple[jax.Array, jax.Array]] = []
     for x, y in zip(a, b, strict=True):
         if not _on_one_device(x):
-            scalars = map(fold_array, combines, terms(x, y))
-            results.append(tuple(scalar[None] for scalar in scalars))
+            results.append(tuple(jnp.sum(term)[None] for term in terms(x, y)))
             continue
         x, y = x.ravel(), y.ravel()
-        size = x.size // block * block if x.size >= _LARGE else 0
+        size = x.size // _BLOCK * _BLOCK if x.size >= _LARGE else 0
         if size:
-            results.append(fold_rows(x[:size], y[:size]))
+            results.append(sum_rows(x[:size], y[:size]))
         if size < x.size:
             rest.append((x[size:], y[size:]))
     if rest:
         # What is left of large leaves, and all of the small ones, as one leaf more:
         # to reduce each by itself takes XLA long to compile.
         x, y = (_concatenate(vectors) for vectors in zip(*rest, strict=True))
-        padding = (0, -x.size % block)
-        results.append(fold_rows(jnp.pad(x, padding), jnp.pad(y, padding)))
+        padding = (0, -x.size % _BLOCK)
+        results.append(sum_rows(jnp.pad(x, padding), jnp.pad(y, padding)))
+    return [jnp.sum(_concatenate(column)) for column in zip(*results, strict=True)]
 
-    columns = (_concatenate(column) for column in zip(*results, strict=True))
-    return [fold_array(*pair) for pair in zip(combines, columns, strict=True)]
+
+def _measure_scaled(vectors: Callable[[T], tuple[Parts, Parts]], operands: T) -> Turn:
+    """The angle by Kahan's formula, 2 atan2(|u - v|, |u + v|), of unit vectors.
+
+    Accurate at every angle and every norm: the vectors are divided by their largest
+    magnitudes, and then by their norms. Plain sums read the leaves several times, but
+    are compiled soon, and this runs seldom.
+    """
+    a, b = map(_with_small_ones_joined, vectors(operands))
+    # float64 may hold what float32 cannot.
+    dtype = np.result_type(*(x.dtype for x in [*a, *b]))
+    tiny = float(jnp.finfo(dtype).tiny)
+
+    def total(term: Callable[..., jax.Array], *trees: Parts) -> jax.Array:
+        leaves = zip(*trees, strict=True)
+        return jnp.sum(jnp.stack([jnp.sum(term(*xs)) for xs in leaves]))
+
+    def unit(tree: Parts) -> tuple[Callable[[jax.Array], jax.Array], jax.Array]:
+        """What makes a leaf of the tree one of its unit vector; and the tree's norm."""
+        largest = jnp.max(jnp.stack([jnp.max(jnp.abs(x), initial=0) for x in tree]))
+        scale = jnp.clip(1 / largest.astype(dtype), tiny, 1 / tiny)
+        square = total(lambda x: jnp.square(x.astype(dtype) * scale), tree)
+        # Infinite for a zero vector, whose direction is then 0 * inf, NaN.
+        inverse = lax.rsqrt(square)
+        return lambda x: x.astype(dtype) * scale * inverse, 1 / inverse / scale
+
+    (u, norm), (v, _) = unit(a), unit(b)
+    far = total(lambda x, y: jnp.square(u(x) - v(y)), a, b)
+    near = total(lambda x, y: jnp.square(u(x) + v(y)), a, b)
+    angle = jnp.degrees(2 * jnp.arctan2(jnp.sqrt(far), jnp.sqrt(near)))
+    return Turn(angle.astype(jnp.float32), norm.astype(jnp.float32), jnp.isfinite(norm))
+
+
+def _with_small_ones_joined(leaves: Parts) -> Parts:
+    """The same elements in fewer leaves, as far as those lie on one device."""
+    small = [x.size < _LARGE and _on_one_device(x) for x in leaves]
+    joined = [x.ravel() for x, is_small in zip(leaves, small, strict=True) if is_small]
+    large = [x for x, is_small in zip(leaves, small, strict=True) if not is_small]
+    return large + ([_concatenate(joined)] if joined else [])
 
 
 def _concatenate(vectors: Sequence[jax.Array]) -> jax.Array:
