@@ -1,4 +1,4 @@
-"""Draws what :func:`autodrop_optax.autodrop_metrics` gave, epoch by epoch.
+"""Draws runs: from what :func:`autodrop_optax.autodrop_metrics` gave, or a state alone.
 
 Needs matplotlib: ``pip install "autodrop-optax[plot]"``.
 """
@@ -19,6 +19,9 @@ except ImportError as _error:
         ' pip install "autodrop-optax[plot]".'
     ) from _error
 
+from autodrop_optax._autodrop import AutoDropState
+from autodrop_optax._states import find_states
+
 # Rows, one for each epoch, or columns, one array for each name.
 History = Sequence[Mapping[str, Any]] | Mapping[str, Any]
 
@@ -26,6 +29,8 @@ History = Sequence[Mapping[str, Any]] | Mapping[str, Any]
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 _LABELS = {
+    "scale": "scale of the rate",
+    "angle": "angle of the average\n(degrees)",
     "learning_rate": "learning rate",
     "angular_velocity": "angular velocity\n(degrees per epoch)",
     "angular_velocity_change": "change of it\n(degrees per epoch)",
@@ -34,31 +39,77 @@ _LABELS = {
 }
 
 
+# The picture of the method.
+_PICTURE = ("scale", "angle")
+
+
+def state_history(opt_state: Any) -> dict[str, np.ndarray]:
+    """Returns the history that a state of :func:`autodrop_optax.autodrop` holds.
+
+    It has the latest 128 angles, those of a whole run but for very long ones
+    with many drops. Nothing need have been logged.
+
+    Args:
+      opt_state: the state of an optimizer that contains one ``autodrop()``.
+
+    Returns:
+      For :func:`plot_history`: ``step`` (of the checks), ``angle`` (degrees), ``scale``
+      (after the check), ``max_angle`` (degrees), ``num_drops``; shape (checks,) each.
+
+    Raises:
+      ValueError: there is no such state, there are several, or no angle yet.
+    """
+    states = [s for _, s in find_states(opt_state) if isinstance(s, AutoDropState)]
+    if len(states) != 1:
+        raise ValueError(
+            f"opt_state holds {len(states)} states of autodrop(): pass the part of it"
+            " with the one to draw."
+        )
+    (state,) = states
+    there = np.asarray(state.angle_steps) > 0
+    if not there.any():
+        raise ValueError(
+            "There is no angle yet: the first comes with the third check, after"
+            " first_check * ratio**2 steps, 144 by default."
+        )
+    scale = np.asarray(state.angle_scales)[there]
+    before = scale[:1] if there.all() else np.ones_like(scale[:1])
+    return {
+        "step": np.asarray(state.angle_steps)[there],
+        "angle": np.asarray(state.angles)[there],
+        "scale": scale,
+        "max_angle": np.full_like(scale, state.hyperparams.max_angle),
+        "num_drops": np.cumsum(np.diff(scale, prepend=before) < 0),
+    }
+
+
 def plot_history(
     histories: Mapping[str, History],
     *,
-    panels: Sequence[str] = ("learning_rate", "angular_velocity"),
+    panels: Sequence[str] | None = None,
     labels: Mapping[str, str] | None = None,
     log_scale: Mapping[str, Sequence[float]] | None = None,
     title: str = "",
 ) -> Figure:
-    """Draws runs over their epochs: a panel for each metric, a line for each run.
+    """Draws runs over epochs or steps: a panel for each metric, a line for each run.
 
-    With the default panels and one run this is the picture of the method (Teng, Wang,
-    Choromanska, 2021, Figures 2 and 6): the angular velocity rises, saturates, and
-    starts over where the rate drops. Drops are marked in the colour of their run.
+    With the default panels and one run this is the picture of the method: the angle
+    rises, saturates, and starts over where the rate drops. Drops are marked in the
+    colour of their run, and so is the angle from which on there is no headway.
 
     Args:
-      histories: for each run its name and its history, either a row for each epoch (a
-        list of what :func:`autodrop_optax.autodrop_metrics` returned, with whatever
-        you add) or a column for each metric (what a ``lax.scan`` over epochs stacks).
-        The learning rate is the one that holds from the end of the epoch on.
-      panels: the metrics to draw, from the top. ``num_drops`` and ``epoch`` are
-        needed for the marks and the axis; without ``epoch`` they are counted from 1.
+      histories: for each run its name and its history: a row for each epoch (a list of
+        what :func:`autodrop_optax.autodrop_metrics` returned, with whatever you add), a
+        column for each metric (what a ``lax.scan`` over epochs stacks), or what
+        :func:`state_history` reads off a state. The axis is ``step`` if every history
+        has it, else ``epoch``, which is counted from 1 where it is not there.
+      panels: the metrics to draw, from the top; by default those of the picture:
+        ``scale`` and ``angle``, or of the published methods ``learning_rate`` and
+        ``angular_velocity``. ``num_drops`` is needed for the marks.
       labels: what stands at the axis of a metric, where not its name.
       log_scale: for each metric to be drawn on a logarithmic scale, the multiples of
-        powers of ten that are labelled, as ``{"loss": (1, 2, 5)}``. The learning rate
-        is drawn so.
+        powers of ten that are labelled, as ``{"loss": (1, 2, 5)}``. Rate and scale are
+        drawn so.
       title: stands above.
 
     Returns:
@@ -70,9 +121,9 @@ def plot_history(
     Example:
       >>> from autodrop_optax.plot import plot_history
       >>> rows = [
-      ...     {"learning_rate": 0.1, "angular_velocity": 70.0, "num_drops": 0},
-      ...     {"learning_rate": 0.1, "angular_velocity": 80.0, "num_drops": 1},
-      ...     {"learning_rate": 0.02, "angular_velocity": 60.0, "num_drops": 1},
+      ...     {"scale": 1.0, "angle": 70.0, "max_angle": 80.4, "num_drops": 0},
+      ...     {"scale": 0.5, "angle": 81.0, "max_angle": 80.4, "num_drops": 1},
+      ...     {"scale": 0.5, "angle": 40.0, "max_angle": 80.4, "num_drops": 1},
       ... ]
       >>> figure = plot_history({"AutoDrop": rows})
       >>> figure.savefig("history.png")  # doctest: +SKIP
@@ -86,6 +137,10 @@ def plot_history(
             "histories must be a dictionary of at least one run, {name: history}."
         )
     runs = {name: _columns(name, history) for name, history in histories.items()}
+    if panels is None:
+        published = any("learning_rate" in run for run in runs.values())
+        panels = ("learning_rate", "angular_velocity") if published else _PICTURE
+    axis_name = "step" if all("step" in run for run in runs.values()) else "epoch"
     for name, run in runs.items():
         for metric in panels:
             if metric not in run:
@@ -94,9 +149,10 @@ def plot_history(
                     f" {', '.join(sorted(run))}."
                 )
     labels = _LABELS | dict(labels or {})
-    log_scale = {"learning_rate": (1,), **(log_scale or {})}
+    log_scale = {"learning_rate": (1,), "scale": (1, 2, 5), **(log_scale or {})}
 
-    heights = [1.0 if metric == "learning_rate" else 1.4 for metric in panels]
+    flat = "learning_rate", "scale"
+    heights = [1.0 if metric in flat else 1.4 for metric in panels]
     figure = Figure(figsize=(7.2, 0.8 + 1.5 * sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(
@@ -109,8 +165,8 @@ def plot_history(
         if metric in log_scale:
             _plain_log_scale(axis, log_scale[metric])
         for i, (name, run) in enumerate(runs.items()):
-            _draw(axis, metric, run, name, COLORS[i % len(COLORS)])
-    axes[-1].set_xlabel("epoch")
+            _draw(axis, metric, run, axis_name, name, COLORS[i % len(COLORS)])
+    axes[-1].set_xlabel(axis_name)
     figure.align_ylabels(axes)
     if len(runs) > 1:
         axes[0].legend(loc="best", frameon=False)
@@ -162,16 +218,26 @@ def _plain_log_scale(axis: Axes, ticks: Sequence[float]) -> None:
 
 
 def _draw(
-    axis: Axes, metric: str, run: Mapping[str, np.ndarray], name: str, color: str
+    axis: Axes,
+    metric: str,
+    run: Mapping[str, np.ndarray],
+    axis_name: str,
+    name: str,
+    color: str,
 ) -> None:
-    epoch, values, drops = run["epoch"], run[metric], _drops(run)
-    if metric == "learning_rate":  # from the end of that epoch on
-        axis.step(epoch, values, where="post", color=color, lw=2, label=name)
+    time, values, drops = run[axis_name], run[metric], _drops(run)
+    if metric in ("learning_rate", "scale"):  # from then on
+        axis.step(time, values, where="post", color=color, lw=2, label=name)
+    elif metric == "angle":
+        values = np.where(values == 0, np.nan, values)  # there was none yet
+        axis.plot(time, values, color=color, lw=1.6, marker=".", label=name)
+        if "max_angle" in run:
+            axis.plot(time, run["max_angle"], color=color, lw=1, ls=":")
     else:
-        axis.plot(epoch, values, color=color, lw=1.6, label=name)
-    if metric == "angular_velocity":
+        axis.plot(time, values, color=color, lw=1.6, label=name)
+    if metric in ("angular_velocity", "angle"):
         axis.plot(
-            epoch[drops],
+            time[drops],
             values[drops],
             linestyle="none",
             marker="v",
@@ -179,5 +245,5 @@ def _draw(
             color=color,
             markeredgecolor="white",
         )
-    for at in epoch[drops]:
+    for at in time[drops]:
         axis.axvline(at, color=color, lw=0.8, ls=(0, (4, 3)), alpha=0.6, zorder=0)

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from autodrop_optax import autodrop_metrics, end_epoch, epoch_autodrop
-from autodrop_optax.plot import plot_history
+from autodrop_optax import autodrop, autodrop_metrics, end_epoch, epoch_autodrop
+from autodrop_optax.plot import plot_history, state_history
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +91,51 @@ def test_without_epochs_and_drops_they_are_counted():
 def test_bad_histories_are_named(histories, message):
     with pytest.raises(ValueError, match=message):
         plot_history(histories)
+
+
+@pytest.fixture(scope="module")
+def random_walk():
+    """The metrics after each step of a random walk, and the last state."""
+    link = autodrop(first_check=4, max_angle=60.0)
+
+    def step(carry, noise):
+        params, state = carry
+        _, state = link.update(noise, state, params)
+        return (params + noise, state), autodrop_metrics(state)
+
+    params = jnp.zeros(50)
+    steps = jax.random.normal(jax.random.key(0), (400, 50))
+    (_, state), metrics = jax.lax.scan(step, (params, link.init(params)), steps)
+    return metrics, state
+
+
+def test_the_default_is_drawn_from_its_logs(random_walk):
+    metrics, _ = random_walk
+    scale, angle = plot_history({"walk": metrics}).axes
+    np.testing.assert_array_equal(scale.get_lines()[0].get_ydata(), metrics["scale"])
+    curve, mark, drops = angle.get_lines()[:3]
+    # No angle is no point, not one at 0 degrees.
+    shown = np.isfinite(curve.get_ydata())
+    np.testing.assert_array_equal(shown, metrics["angle"] != 0)
+    assert 0 < np.count_nonzero(~shown) < 20
+    np.testing.assert_array_equal(mark.get_ydata(), np.full(400, 60.0, np.float32))
+    dropped = np.flatnonzero(np.diff(metrics["num_drops"], prepend=0)) + 1
+    np.testing.assert_array_equal(drops.get_xdata(), dropped)
+    assert dropped.size >= 3
+
+
+def test_the_default_is_drawn_from_its_state_alone(random_walk):
+    metrics, state = random_walk
+    history = state_history((state,))
+    at = history["step"] - 1
+    for name in ("angle", "scale", "max_angle", "num_drops"):
+        np.testing.assert_array_equal(history[name], metrics[name][at])
+    figure = plot_history({"walk": history})
+    assert figure.axes[-1].get_xlabel() == "step"
+
+
+def test_a_state_without_angles_or_without_autodrop_has_no_history():
+    with pytest.raises(ValueError, match="no angle yet"):
+        state_history(autodrop().init(jnp.zeros(3)))
+    with pytest.raises(ValueError, match="holds 0 states"):
+        state_history(epoch_autodrop(0.1).init(jnp.zeros(3)))
