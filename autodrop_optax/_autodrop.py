@@ -16,8 +16,8 @@ one direction. Once it makes none, the average's way is a random walk's at best,
 angle w_max is known: :func:`random_walk_angle`.
 """
 
-import types
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -28,33 +28,31 @@ import optax
 from autodrop_optax._angle import measure_turn
 from autodrop_optax._checks import (
     as_array,
-    check_choice,
     check_count_or_array,
-    check_floating,
     check_number,
+    require_params,
 )
 from autodrop_optax._once import once
 from autodrop_optax._placement import (
+    MemoryKind,
+    check_storage,
     load,
     on_mesh_of,
     scalars_on_mesh_of,
     store,
-    to_host,
+    stored,
 )
+from autodrop_optax._scale import scale_updates
 from autodrop_optax._trees import (
     check_match,
     check_measurable,
     inexact_leaves,
     is_inexact,
     replace_inexact,
-    round_to,
     step_between,
     wide_dtype,
     wide_zeros,
 )
-from autodrop_optax._updates import require_params, scale_updates
-
-MemoryKind = Literal["device", "pinned_host"]
 
 # Angles kept in the state. Checks are geometric: a phase of 10^6 steps has 24.
 HISTORY = 128
@@ -212,48 +210,39 @@ def autodrop(
       Averages weighted by a power of age: Shamir and Zhang, `Stochastic Gradient
       Descent for Non-smooth Optimization <https://arxiv.org/abs/1212.1824>`_, 2013.
     """
-    given = types.SimpleNamespace(
-        drop_factor=drop_factor,
-        min_scale=min_scale,
-        max_angle=max_angle,
-        power=power,
-        ratio=ratio,
-    )
     check_number(
-        given,
         "drop_factor",
+        drop_factor,
         "between 0 and 1, both excluded",
         lambda v: 0 < v < 1,
         hint=" A drop multiplies the updates by it, as 0.5.",
     )
     check_number(
-        given,
         "min_scale",
+        min_scale,
         "at least 0 and below 1",
         lambda v: 0 <= v < 1,
         hint=" It is a multiple of the optimizer's rate; max_angle=180 never drops.",
     )
-    check_number(given, "power", "0 or more", lambda v: 0 <= v < np.inf)
+    check_number("power", power, "0 or more", lambda v: 0 <= v < np.inf)
     check_number(
-        given,
         "ratio",
+        ratio,
         "above 1 and finite",
         lambda v: 1 < v < np.inf,
         hint=" It is the time of one check over that of the check before, as 1.5.",
     )
     if max_angle is not None:
         check_number(
-            given,
             "max_angle",
+            max_angle,
             "above 0 and at most 180 degrees, or None",
             lambda v: 0 < v <= 180,
             hint=" None is the angle of a random walk; 180 never drops.",
         )
     check_count_or_array("patience", patience)
     check_count_or_array("first_check", first_check)
-    if state_dtype is not None:
-        check_floating("state_dtype", state_dtype)
-    check_choice("state_memory_kind", state_memory_kind, ("device", "pinned_host"))
+    check_storage(state_dtype, state_memory_kind)
 
     def hyperparams() -> AutoDropHyperparams:
         angle = random_walk_angle(power, ratio) if max_angle is None else max_angle
@@ -267,15 +256,12 @@ def autodrop(
             first_check=as_array(first_check, jnp.int32),
         )
 
-    def stored(x: jax.Array) -> jax.Array:
-        if not is_inexact(x):
-            return x
-        if state_dtype is not None and not jnp.iscomplexobj(x):
-            x = round_to(x, state_dtype)
-        return to_host(x) if state_memory_kind != "device" else x
-
     def init_fn(params: optax.Params) -> Any:
         check_measurable(params)
+
+        def kept(fill: Callable[[jax.Array], jax.Array]) -> optax.Params:
+            return stored(jax.tree.map(fill, params), state_dtype, state_memory_kind)
+
         hyper = hyperparams()
         state = AutoDropState(
             steps=jnp.zeros((), jnp.int32),
@@ -292,8 +278,8 @@ def autodrop(
             angles=jnp.zeros(HISTORY, jnp.float32),
             angle_scales=jnp.zeros(HISTORY, jnp.float32),
             average=jax.tree.map(_finite_copy, params),
-            anchor=jax.tree.map(lambda x: stored(_finite_copy(x)), params),
-            previous_step=jax.tree.map(lambda x: stored(wide_zeros(x)), params),
+            anchor=kept(_finite_copy),
+            previous_step=kept(wide_zeros),
             hyperparams=hyper,
         )
         trees = ("average", "anchor", "previous_step")

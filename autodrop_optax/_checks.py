@@ -4,43 +4,53 @@ Python and NumPy numbers are checked; arrays and tracers pass.
 """
 
 import operator
-from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 
-def check_rates(settings: Any, constructor: str, factor_example: str) -> None:
-    """Checks what every method has: the starting rate, the factor of a drop, the floor.
+def check_rates(
+    constructor: str,
+    learning_rate: chex.Numeric,
+    drop_factor: chex.Numeric,
+    min_learning_rate: chex.Numeric,
+    factor_example: str,
+) -> None:
+    """Checks what a method has that is told the learning rate.
 
     Args:
-      settings: has ``learning_rate``, ``drop_factor`` and ``min_learning_rate``.
       constructor: what the user called.
+      learning_rate: the starting rate.
+      drop_factor: the factor of a drop.
+      min_learning_rate: the floor.
       factor_example: usual values of ``drop_factor``, for the message.
 
     Raises:
       ValueError: one is out of its range, or the rate is a schedule.
     """
-    if callable(settings.learning_rate):
+    if callable(learning_rate):
         raise ValueError(
             "learning_rate is AutoDrop's starting rate and must be a number, got"
-            f" the schedule {settings.learning_rate!r}. Put the schedule in the chain"
+            f" the schedule {learning_rate!r}. Put the schedule in the chain"
             " and give its peak here, as in optax.chain(optax.sgd(schedule),"
             f" {constructor}(peak)): AutoDrop scales whatever the chain does."
         )
     check_number(
-        settings, "learning_rate", "positive and finite", lambda v: 0 < v < np.inf
+        "learning_rate", learning_rate, "positive and finite", lambda v: 0 < v < np.inf
     )
     check_number(
-        settings,
         "drop_factor",
+        drop_factor,
         "between 0 and 1, both excluded",
         lambda v: 0 < v < 1,
         hint=f" A drop multiplies the rate by it, as {factor_example}.",
     )
-    check_number(settings, "min_learning_rate", "0 or more", lambda v: 0 <= v < np.inf)
+    check_number(
+        "min_learning_rate", min_learning_rate, "0 or more", lambda v: 0 <= v < np.inf
+    )
 
 
 def check_count_or_array(name: str, value: chex.Numeric) -> None:
@@ -81,8 +91,8 @@ def check_scalar(name: str, value: jax.Array) -> None:
         )
 
 
-def check_number(settings: object, name: str, allowed: str, valid, hint="") -> None:
-    value = getattr(settings, name)
+def check_number(name: str, value, allowed: str, valid, hint="") -> None:
+    """Raises a ValueError unless ``value`` is a scalar array or ``valid(value)``."""
     if isinstance(value, jax.Array):
         check_scalar(name, value)
         return
@@ -92,6 +102,14 @@ def check_number(settings: object, name: str, allowed: str, valid, hint="") -> N
         in_range = False
     if not in_range:
         raise ValueError(f"{name} must be {allowed}, got {value!r}.{hint}")
+
+
+def check_flag(name: str, value) -> None:
+    if not isinstance(value, bool):
+        raise ValueError(
+            f"{name} must be True or False, got {value!r}. Under"
+            f" optax.inject_hyperparams name it in static_args=({name!r}, ...)."
+        )
 
 
 def check_floating(name: str, value) -> None:
@@ -121,3 +139,23 @@ def check_choice(name: str, value, choices: tuple[str, ...]) -> None:
     if value not in choices:
         options = " or ".join(map(repr, choices))
         raise ValueError(f"{name} must be {options}, got {value!r}.")
+
+
+def check_fits(name: str, here, there) -> None:
+    """Raises a ValueError where a state was made with another value than is here."""
+    if here != there:
+        raise ValueError(
+            f"The state does not fit the transformation: {name} is {here} here, but was"
+            f" {there} where the state was made. Build the transformation as it was"
+            " then, or make a new state with init."
+        )
+
+
+def require_params(params: optax.Params | None, name: str) -> optax.Params:
+    """Returns the parameters that ``update`` was given; a ValueError without."""
+    if params is None:
+        raise ValueError(
+            f"{name} measures the parameters, but update got params=None. Call"
+            " update(updates, state, params)."
+        )
+    return params

@@ -3,10 +3,7 @@
 import jax
 import optax
 
-from autodrop_optax._algorithm import EpochAutoDropState, angular_velocity_change
-from autodrop_optax._autodrop import AutoDropState
 from autodrop_optax._states import find_states
-from autodrop_optax._windowed_algorithm import WindowedAutoDropState
 
 
 def autodrop_metrics(opt_state: optax.OptState) -> dict[str, jax.Array]:
@@ -51,42 +48,6 @@ def autodrop_metrics(opt_state: optax.OptState) -> dict[str, jax.Array]:
     metrics = {}
     for path, state in found:
         prefix = jax.tree_util.keystr(path, simple=True, separator="/") + "/"
-        if isinstance(state, AutoDropState):
-            values = state.metrics()
-            metrics |= {prefix * (len(found) > 1) + k: v for k, v in values.items()}
-            continue
-        values = {
-            "learning_rate": state.hyperparams.initial_learning_rate * state.rate_scale
-        }
-        if isinstance(state, WindowedAutoDropState):
-            values |= _of_windows(state)
-        else:
-            values |= _of_epochs(state)
+        values = state.metrics()
         metrics |= {prefix * (len(found) > 1) + k: v for k, v in values.items()}
     return metrics
-
-
-def _of_epochs(state: EpochAutoDropState) -> dict[str, jax.Array]:
-    return {
-        "angular_velocity": state.angles[-1],
-        "angular_velocity_change": angular_velocity_change(state.angles),
-        "threshold": state.threshold,
-        "delay_count": state.delay_count,
-        "num_drops": state.num_drops,
-        "epoch": state.epoch,
-        "step_norm": state.step_norm,
-        "epochs_since_drop": state.epoch - state.last_drop_epoch,
-        "averaged": state.averaged,
-    }
-
-
-def _of_windows(state: WindowedAutoDropState) -> dict[str, jax.Array]:
-    return {
-        "angular_velocity": state.angle,
-        "angular_velocity_change": state.smoothed_change,
-        "threshold": state.hyperparams.threshold,
-        "num_drops": state.num_drops,
-        "window": state.windows,
-        "step_norm": state.step_norm,
-        "windows_since_drop": state.windows - state.last_drop_window,
-    }

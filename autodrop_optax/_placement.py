@@ -2,17 +2,48 @@
 
 import functools
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from autodrop_optax._trees import inexact_leaves, round_to
+from autodrop_optax._checks import check_choice, check_floating
+from autodrop_optax._trees import inexact_leaves, is_inexact, round_to
 
+MemoryKind = Literal["device", "pinned_host"]
 State = TypeVar("State", bound=Any)
 
 _HOST, _DEVICE = jax.memory.Space.Host, jax.memory.Space.Device
+
+
+def check_storage(dtype: jax.typing.DTypeLike | None, memory_kind: MemoryKind) -> None:
+    """Checks the arguments ``state_dtype`` and ``state_memory_kind``."""
+    if dtype is not None:
+        check_floating("state_dtype", dtype)
+    check_choice("state_memory_kind", memory_kind, get_args(MemoryKind))
+
+
+def stored(
+    tree: optax.Params, dtype: jax.typing.DTypeLike | None, memory_kind: MemoryKind
+) -> optax.Params:
+    """Returns a new tree of the state where and how it is to be kept.
+
+    Args:
+      tree: arrays; of those that are not floating point nothing changes but, if they
+        are complex, the memory.
+      dtype: None leaves theirs.
+      memory_kind: where to keep them.
+    """
+
+    def put(x: jax.Array) -> jax.Array:
+        if not is_inexact(x):
+            return x
+        if dtype is not None and not jnp.iscomplexobj(x):
+            x = round_to(x, dtype)
+        return x if memory_kind == "device" else to_host(x)
+
+    return jax.tree.map(put, tree)
 
 
 def load(stored: Sequence[jax.Array]) -> list[jax.Array]:

@@ -1,17 +1,21 @@
 """Where the states of AutoDrop are in the state of an optimizer."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import optax
 
-from autodrop_optax._algorithm import EpochAutoDropState
 from autodrop_optax._autodrop import AutoDropState
+from autodrop_optax._epoch_autodrop import EpochAutoDropState
 from autodrop_optax._trees import is_inexact
-from autodrop_optax._windowed_algorithm import WindowedAutoDropState
+from autodrop_optax._windowed_autodrop import WindowedAutoDropState
 
+# The methods. Of a state nothing is used here but `metrics()`, a dictionary of scalars,
+# and `covered`, a tree shaped like the parameters with a MaskedNode where it covers
+# nothing. A new method is a file of its own and a name here.
 State = AutoDropState | EpochAutoDropState | WindowedAutoDropState
+KINDS: tuple[type[State], ...] = get_args(State)
 
 # The states of optimizers whose updates are jumps to a point, and which of their fields
 # is like the parameters. Not every version of optax has them all.
@@ -31,14 +35,13 @@ JUMPER_STATES = (optax.LookaheadState, *_JUMP_TREES)
 
 
 def is_state(node: Any) -> bool:
-    """Whether ``node`` is the state of an AutoDrop, of epochs or of windows."""
-    return isinstance(node, State)
+    """Whether ``node`` is the state of an AutoDrop, whichever method's."""
+    return isinstance(node, KINDS)
 
 
 def _is_plain_state(node: Any) -> bool:
     return isinstance(node, Mapping) and any(
-        set(kind._fields) <= set(node)
-        for kind in (AutoDropState, EpochAutoDropState, WindowedAutoDropState)
+        set(kind._fields) <= set(node) for kind in KINDS
     )
 
 
@@ -62,8 +65,7 @@ def find_states(opt_state: optax.OptState) -> list[tuple[Any, State]]:
         raise ValueError(
             "opt_state holds no state of AutoDrop. It must come from an optimizer built"
             " with epoch_autodrop(...), with_epoch_autodrop(...) or"
-            " windowed_autodrop(...); got"
-            f" {jax.tree.structure(opt_state)}."
+            f" windowed_autodrop(...); got {jax.tree.structure(opt_state)}."
         )
     return found
 
@@ -73,13 +75,6 @@ def _paths(tree: optax.Params | None) -> set[Any]:
     return {path for path, x in jax.tree.leaves_with_path(tree) if is_inexact(x)}
 
 
-def _covered(state: State) -> set[Any]:
-    if isinstance(state, AutoDropState):
-        return _paths(state.covered)
-    of_epochs = isinstance(state, EpochAutoDropState)
-    return _paths(state.anchor if of_epochs else state.running_mean)
-
-
 def check_layout(opt_state: optax.OptState, found: Sequence[tuple[Any, State]]) -> None:
     """Checks the states of one optimizer against each other.
 
@@ -87,7 +82,7 @@ def check_layout(opt_state: optax.OptState, found: Sequence[tuple[Any, State]]) 
       ValueError: two of a kind cover the same parameters, or one scales the jumps of
         another optimizer over the same parameters.
     """
-    for kind in (AutoDropState, EpochAutoDropState, WindowedAutoDropState):
+    for kind in KINDS:
         states = [state for _, state in found if isinstance(state, kind)]
         if len(states) > 1:
             _check_one_per_parameter(states)
@@ -103,12 +98,12 @@ def check_layout(opt_state: optax.OptState, found: Sequence[tuple[Any, State]]) 
 def _check_one_per_parameter(states: Sequence[State]) -> None:
     taken = set()
     for state in states:
-        covered = _covered(state)
+        covered = _paths(state.covered)
         for path in sorted(covered & taken, key=jax.tree_util.keystr):
             raise ValueError(
                 "Two states of AutoDrop cover the parameters at"
                 f" {jax.tree_util.keystr(path) or 'the root'}: each would drop the rate"
-                " and average on its own. Keep one epoch_autodrop(...) per parameter."
+                " and average on its own. Keep one per parameter."
             )
         taken |= covered
 
@@ -119,13 +114,11 @@ def _check_no_jump_is_scaled(
     jumped = _paths(getattr(jumper, _JUMP_TREES[type(jumper)]))
     for state_path, state in found:
         inside = state_path[: len(path)] == path
-        if not inside and jumped & _covered(state):
+        if not inside and jumped & _paths(state.covered):
             raise ValueError(
                 f"AutoDrop stands beside a {type(jumper).__name__}, whose updates are"
-                " jumps to a point: scaled, they miss it. Put"
-                " with_epoch_autodrop(base, ...,"
-                " averaging=False) inside, around the base optimizer, if it has one. To"
-                " watch its angle alone, keep a state of epoch_autodrop(...,"
-                " threshold=0.0)"
-                " outside of the optimizer's and end its epochs."
+                " jumps to a point: scaled, they miss it. Put with_epoch_autodrop(base,"
+                " ..., averaging=False) inside, around the base optimizer, if it has"
+                " one. To watch its angle alone, keep a state of epoch_autodrop(...,"
+                " threshold=0.0) outside of the optimizer's and end its epochs."
             )

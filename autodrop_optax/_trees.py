@@ -58,6 +58,11 @@ def step_between(x: jax.Array, y: jax.Array) -> jax.Array:
     return widen(round_to(x, y.dtype)) - widen(y)
 
 
+def strong_copy(x: jax.Array) -> jax.Array:
+    """A copy in a buffer of its own, so that both can be donated; no weak type."""
+    return jnp.copy(x).astype(x.dtype) if is_inexact(x) else jnp.copy(x)
+
+
 def wide_zeros(x: jax.Array) -> jax.Array:
     """Zeros in 32 bits or more with the sharding of ``x``, under ``jit`` too.
 
@@ -70,6 +75,11 @@ def wide_zeros(x: jax.Array) -> jax.Array:
     return jnp.isnan(x).astype(wide_dtype(x.dtype)) * 0
 
 
+def is_abstract(params: optax.Params) -> bool:
+    """Whether ``params`` are shapes and dtypes alone, as a state is then to be."""
+    return any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(params))
+
+
 def check_measurable(params: optax.Params) -> None:
     """Raises a ValueError unless the direction of ``params`` can be measured."""
     if isinstance(params, optax.LookaheadParams):
@@ -77,8 +87,7 @@ def check_measurable(params: optax.Params) -> None:
             "AutoDrop got optax.LookaheadParams, so it stands around optax.lookahead,"
             " whose updates are jumps to a point: scaled, they would miss it. Put it"
             " inside: with_epoch_autodrop(base, ..., averaging=False) as its fast"
-            " optimizer,"
-            " or a chain with windowed_autodrop."
+            " optimizer, or a chain with windowed_autodrop."
         )
     leaves = jax.tree.leaves(params)
     if leaves and not any(map(is_inexact, leaves)):

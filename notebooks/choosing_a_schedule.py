@@ -50,8 +50,11 @@ import numpy as np
 import optax
 from IPython.display import Markdown, display
 
-from autodrop_optax import record_gradient_norms, refine_schedule
-from autodrop_optax.refinement import recorded_gradient_norms
+from autodrop_optax.refinement import (
+    record_gradient_norms,
+    recorded_gradient_norms,
+    refine_schedule,
+)
 from experiments.report.pages import STUDIES, finals
 from experiments.report.rows import differences_by_schedule, read_rows
 from experiments.report.statistics import mean_sd, t_limit, t_statistic

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from autodrop_optax import _end_epoch, _evaluation, _metrics, _restart
+from autodrop_optax import _evaluation, _metrics, _restart, _with_epoch_autodrop
 from autodrop_optax.flax._average import mean_over_batches
 
 # Flax before 0.12.7 has it as `pure`, a name that later ones deprecate.
@@ -37,7 +37,7 @@ def end_epoch(model: nnx.Module, optimizer: "nnx.Optimizer[Any]") -> None:
 def _end_epoch_jit(model, optimizer):
     params = as_pure(nnx.state(model, optimizer.wrt))
     opt_state = as_pure(optimizer.opt_state)
-    params, opt_state = _end_epoch.end_epoch(params, opt_state)
+    params, opt_state = _with_epoch_autodrop.end_epoch(params, opt_state)
     nnx.update(model, params)
     nnx.update(optimizer.opt_state, nnx.state(opt_state))
 

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.training.train_state import TrainState
 
-from autodrop_optax import _end_epoch, _evaluation, _metrics
+from autodrop_optax import _evaluation, _metrics, _with_epoch_autodrop
 from autodrop_optax.flax._average import mean_over_batches
 
 State = TypeVar("State", bound=TrainState)
@@ -44,7 +44,7 @@ def end_epoch(state: State) -> State:
     Raises:
       ValueError: as :func:`autodrop_optax.end_epoch`.
     """
-    params, opt_state = _end_epoch.end_epoch(state.params, state.opt_state)
+    params, opt_state = _with_epoch_autodrop.end_epoch(state.params, state.opt_state)
     return state.replace(params=params, opt_state=opt_state)
 
 

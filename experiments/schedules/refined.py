@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from autodrop_optax import refine_schedule
+from autodrop_optax.refinement import refine_schedule
 from experiments.errors import UserError
 from experiments.run.record import read_gradient_norms
 from experiments.schedules.schedule import Schedule, follow

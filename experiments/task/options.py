@@ -167,7 +167,7 @@ class ScheduleFreeOptions:
 
 @dataclass(frozen=True)
 class RefinedOptions:
-    """Arguments of `autodrop_optax.refine_schedule`, and where the norms are."""
+    """Arguments of `refinement.refine_schedule`, and where the norms are."""
 
     first_run: str | None = None
     """Folder of a finished run of the same task with record_gradient_norms. Part of the

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import optax
 
-from autodrop_optax import record_gradient_norms
+from autodrop_optax.refinement import record_gradient_norms
 from experiments.errors import UserError, choose
 from experiments.task.config import RunConfig
 from experiments.task.optimizers import OPTIMIZERS, LearningRate, norm_of

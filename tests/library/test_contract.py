@@ -21,11 +21,10 @@ from autodrop_optax import (
     EpochAutoDropState,
     WindowedAutoDropState,
     epoch_autodrop,
-    record_gradient_norms,
     windowed_autodrop,
     with_epoch_autodrop,
 )
-from autodrop_optax.refinement import GradientNormsState
+from autodrop_optax.refinement import GradientNormsState, record_gradient_norms
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 

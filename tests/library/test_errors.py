@@ -205,7 +205,9 @@ def test_end_epoch_on_windows():
     params = jnp.ones(2)
     state = optax.chain(windowed_autodrop(0.1), optax.sgd(0.1)).init(params)
     for call in (end_epoch, jax.jit(end_epoch)):
-        with pytest.raises(ValueError, match=r"windowed_autodrop.*Leave end_epoch out"):
+        with pytest.raises(
+            ValueError, match=r"WindowedAutoDropState.*Leave end_epoch out"
+        ):
             call(params, state)
 
 

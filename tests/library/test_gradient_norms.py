@@ -11,13 +11,13 @@ from chains import make_params, random_tree
 from autodrop_optax import (
     end_epoch,
     epoch_autodrop,
-    record_gradient_norms,
-    refine_schedule,
     with_epoch_autodrop,
 )
 from autodrop_optax.refinement import (
     GradientNormsState,
+    record_gradient_norms,
     recorded_gradient_norms,
+    refine_schedule,
     refinement_arrays,
 )
 

@@ -9,8 +9,8 @@ import numpy as np
 import optax
 import pytest
 
-from autodrop_optax import refine_schedule
 from autodrop_optax.refinement import (
+    refine_schedule,
     refinement_arrays,
     resample,
     schedule_from_values,

@@ -15,11 +15,13 @@ from slow import slow_but
 from autodrop_optax import (
     end_epoch,
     epoch_autodrop,
-    record_gradient_norms,
     windowed_autodrop,
     with_epoch_autodrop,
 )
-from autodrop_optax.refinement import recorded_gradient_norms
+from autodrop_optax.refinement import (
+    record_gradient_norms,
+    recorded_gradient_norms,
+)
 
 SPECS = {
     "both": P("data", "model"),

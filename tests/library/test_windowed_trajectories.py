@@ -9,7 +9,7 @@ import optax
 import pytest
 from reference import Windowed, smooth
 
-from autodrop_optax import _windowed_algorithm as algorithm
+from autodrop_optax import _windowed_autodrop as algorithm
 from autodrop_optax import autodrop_metrics, windowed_autodrop
 
 STATIC = ("buffer_size", "smoothing", "two_sided")

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from autodrop_optax import end_epoch, epoch_autodrop, record_gradient_norms
-from autodrop_optax.refinement import recorded_gradient_norms
+from autodrop_optax import end_epoch, epoch_autodrop
+from autodrop_optax.refinement import record_gradient_norms, recorded_gradient_norms
 from experiments.studies.convex.problems import Problem
 from experiments.studies.convex.schedules import AUTODROPS, MIN_FACTOR
 

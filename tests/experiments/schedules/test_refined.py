@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from autodrop_optax import refine_schedule
+from autodrop_optax.refinement import refine_schedule
 from experiments.__main__ import main
 from experiments.errors import UserError
 from experiments.run.record import read_gradient_norms, read_metrics

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from autodrop_optax import refine_schedule
+from autodrop_optax.refinement import refine_schedule
 from experiments.studies.convex import __main__ as command
 from experiments.studies.convex.problems import PROBLEMS, Problem, minimum
 from experiments.studies.convex.runs import (

@@ -53,7 +53,7 @@ def refine_schedule(
     Args:
       gradient_norms: of the steps of the first run, evenly spaced and in their order,
         shape ``(T,)`` with T at least 2; all positive and finite. An array of NumPy or
-        JAX, as :func:`autodrop_optax.refinement.recorded_gradient_norms` returns.
+        JAX, as :func:`recorded_gradient_norms` returns.
       optimizer: ``"sgd"``, with or without momentum, for l2 norms; ``"adam"`` for l1
         norms and optimizers that scale each coordinate by its gradients' size.
       smoothing: the width of the median filter, as a share of T, from 0 (leave the
@@ -73,7 +73,7 @@ def refine_schedule(
 
     Example:
       >>> import numpy as np
-      >>> from autodrop_optax import refine_schedule
+      >>> from autodrop_optax.refinement import refine_schedule
       >>> schedule = refine_schedule(np.ones(5))
       >>> [float(schedule(step)) for step in range(6)]
       [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
@@ -96,7 +96,7 @@ def refinement_arrays(
     optimizer: Optimizer = "sgd",
     smoothing: float = 0.1,
 ) -> Refinement:
-    """Returns the arrays behind :func:`autodrop_optax.refine_schedule`.
+    """Returns the arrays behind :func:`refine_schedule`.
 
     Arguments and errors are the same.
     """

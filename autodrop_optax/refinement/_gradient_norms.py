@@ -1,19 +1,30 @@
-"""A link that records the norms of gradients, for schedules to be refined by."""
+"""The norms of a run's gradients, recorded and read: schedules are refined by them."""
 
 import functools
-from typing import Any, Literal, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from jax.core import Tracer
 
 from autodrop_optax._checks import check_choice, check_count
 from autodrop_optax._once import once
 from autodrop_optax._placement import scalars_on_mesh_of
-from autodrop_optax._recorded_norms import GradientNormsState
-from autodrop_optax._trees import inexact_leaves, widen
+from autodrop_optax._trees import inexact_leaves, is_abstract, widen
 
 Norm = Literal["l1", "l2"]
+
+
+class GradientNormsState(NamedTuple):
+    """State of :func:`record_gradient_norms`."""
+
+    step: jax.Array  # shape (), int32: calls of update so far
+    every: jax.Array  # shape (), int32: steps from one recorded norm to the next
+    norms: jax.Array  # shape (buffer_size,), float32, NaN where none is yet: of the
+    #                   steps 0, every, 2 every, ...
 
 
 def record_gradient_norms(
@@ -33,8 +44,8 @@ def record_gradient_norms(
     ``buffer_size`` steps has all its norms, a longer one at least half as many as the
     buffer takes. Norms that are not recorded are not computed.
 
-    :func:`autodrop_optax.refinement.recorded_gradient_norms` reads them from the state
-    of the optimizer; :func:`refine_schedule` makes a schedule of them.
+    :func:`recorded_gradient_norms` reads them from the state of the optimizer;
+    :func:`refine_schedule` makes a schedule of them.
 
     Args:
       norm: ``"l2"`` for SGD, ``"l1"`` for Adam and other optimizers that scale each
@@ -43,7 +54,7 @@ def record_gradient_norms(
 
     Returns:
       An :class:`optax.GradientTransformationExtraArgs` with a
-      :class:`autodrop_optax.refinement.GradientNormsState`. A norm that is infinite or
+      :class:`GradientNormsState`. A norm that is infinite or
       NaN is recorded as such. Norms are summed up in float32, in float64 over leaves of
       that; l2 norms by their squares, so that one beyond 1e19 is recorded as infinite
       and one under 1e-22 as 0. With sharded gradients only scalars are exchanged.
@@ -54,8 +65,9 @@ def record_gradient_norms(
 
     Example:
       >>> import jax.numpy as jnp, optax
-      >>> from autodrop_optax import record_gradient_norms, refine_schedule
-      >>> from autodrop_optax.refinement import recorded_gradient_norms
+      >>> from autodrop_optax.refinement import (
+      ...     record_gradient_norms, recorded_gradient_norms, refine_schedule
+      ... )
       >>> optimizer = optax.chain(record_gradient_norms(), optax.sgd(0.1))
       >>> params = jnp.array([3.0, 4.0])
       >>> state = optimizer.init(params)
@@ -79,7 +91,7 @@ def record_gradient_norms(
         )
 
     def init_fn(params) -> Any:
-        if any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(params)):
+        if is_abstract(params):
             return jax.eval_shape(init_fn, params)
         state = GradientNormsState(
             step=jnp.zeros((), jnp.int32),
@@ -137,3 +149,58 @@ def global_norm(leaves: list[jax.Array], norm: Norm) -> jax.Array:
     dtype = jnp.result_type(jnp.float32, *sums)
     total = sum((x.astype(dtype) for x in sums), jnp.zeros((), dtype))
     return total if norm == "l1" else jnp.sqrt(total)
+
+
+def recorded_gradient_norms(opt_state: optax.OptState) -> np.ndarray:
+    """Returns the norms that a link has recorded so far.
+
+    They are evenly spaced over the run: of every step, or, of a run longer than the
+    buffer, of every second, fourth, ... step. Give
+    :func:`refine_schedule` the number of steps then.
+
+    Args:
+      opt_state: the state of an optimizer that contains one
+        :func:`record_gradient_norms`, wherever it stands.
+
+    Returns:
+      Shape ``(norms,)``, float32; NaN and infinities are as they came. For a state of
+      several runs, stacked by ``jax.vmap``, of shape ``(..., norms)``.
+
+    Raises:
+      ValueError: there is no such state, or more than one, it is being traced, or the
+        stacked runs have not made the same number of steps.
+    """
+    nodes = jax.tree.leaves(opt_state, is_leaf=_is_state)
+    found = [node for node in nodes if isinstance(node, GradientNormsState)]
+    if len(found) != 1:
+        if any(isinstance(node, Mapping) for node in nodes):
+            raise ValueError(
+                "opt_state holds a state of record_gradient_norms as a plain"
+                " dictionary, as a checkpoint is read without a target. Restore it with"
+                " one that has the structure of optimizer.init(params)."
+            )
+        raise ValueError(
+            "opt_state must hold the state of one record_gradient_norms(...), found"
+            f" {len(found)}. Put the link into the chain; where there are several, pass"
+            " the part of the state that is meant; restore a checkpoint with a target"
+            " that has the structure of optimizer.init(params)."
+        )
+    if any(isinstance(x, Tracer) for x in found[0]):
+        raise ValueError(
+            "opt_state is being traced: the recorded norms are read between two runs,"
+            " outside of jax.jit."
+        )
+    step, every, norms = jax.device_get(found[0])
+    if not (np.all(step == step.flat[0]) and np.all(every == every.flat[0])):
+        raise ValueError(
+            "The stacked runs have not made the same number of steps: read each by"
+            " itself, jax.tree.map(lambda x: x[i], opt_state)."
+        )
+    count = -(-int(step.flat[0]) // int(every.flat[0]))
+    return norms[..., :count]
+
+
+def _is_state(node: Any) -> bool:
+    return isinstance(node, GradientNormsState) or (
+        isinstance(node, Mapping) and set(GradientNormsState._fields) <= set(node)
+    )

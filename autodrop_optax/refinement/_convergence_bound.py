@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from autodrop_optax._refined_schedule import (
+from autodrop_optax.refinement._refined_schedule import (
     checked_norms,
     checked_values,
     import_scipy,
@@ -85,7 +85,7 @@ def minimise_bound(
 ) -> BoundMinimum:
     """Minimises :func:`convergence_bound` over the step sizes, by L-BFGS-B.
 
-    The closed form of :func:`autodrop_optax.refine_schedule` minimises a bound of its
+    The closed form of :func:`refine_schedule` minimises a bound of its
     proof's, not this one; it is where the search starts, so that the bound found is at
     most the closed form's. The norms are taken as they are: smooth them before, as
     ``refinement_arrays(norms).smoothed_norms``. Made for some thousand norms; more are

@@ -1,4 +1,8 @@
-"""AutoDrop around an optimizer."""
+"""Algorithm 1 with nothing to call, around an optimizer; and the end of an epoch.
+
+Both leave the algorithm to the link, ``_epoch_autodrop.py``. They are what may move
+parameters, which a link cannot.
+"""
 
 import functools
 from typing import Any
@@ -8,33 +12,36 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from autodrop_optax._algorithm import (
+from autodrop_optax._checks import check_count, check_fits, require_params
+from autodrop_optax._epoch_autodrop import (
+    AnchorChoice,
     EpochAutoDropState,
-    adopt_settings,
-    finish_epoch,
-    init_state,
-)
-from autodrop_optax._checks import check_count
-from autodrop_optax._once import once
-from autodrop_optax._placement import store
-from autodrop_optax._settings import (
-    Anchor,
-    MemoryKind,
     Retrigger,
-    Settings,
+    counted_steps,
+    epoch_autodrop,
+    finish_epoch,
 )
-from autodrop_optax._states import JUMPER_STATES
+from autodrop_optax._once import once
+from autodrop_optax._placement import MemoryKind, store
+from autodrop_optax._states import (
+    JUMPER_STATES,
+    KINDS,
+    check_layout,
+    find_states,
+    is_state,
+)
 from autodrop_optax._trees import (
     check_match,
     inexact_leaves,
+    is_abstract,
+    merge_covered,
     replace_inexact,
     round_to,
+    select_covered,
     step_between,
     wide_dtype,
     widen,
 )
-from autodrop_optax._updates import counted_steps, require_params, scale_updates
-from autodrop_optax._windowed_algorithm import WindowedAutoDropState
 
 
 def with_epoch_autodrop(
@@ -50,21 +57,21 @@ def with_epoch_autodrop(
     averaging: bool = True,
     window: int = 1,
     retrigger: Retrigger = "ignore",
-    anchor: Anchor = "after_averaging",
+    anchor: AnchorChoice = "after_averaging",
     state_dtype: jax.typing.DTypeLike | None = None,
     state_memory_kind: MemoryKind = "device",
 ) -> optax.GradientTransformationExtraArgs:
-    """Wraps an optimizer so that AutoDrop runs with nothing else to call.
+    """Wraps an optimizer so that Algorithm 1 runs with nothing else to call.
 
     It does what :func:`epoch_autodrop` does behind ``optimizer`` with an
-    :func:`end_epoch`
-    after every ``steps_per_epoch`` updates. Where parameters are averaged, the update
-    is the jump to their average; so this must be the outermost transformation.
+    :func:`end_epoch` after every ``steps_per_epoch`` updates. Where parameters are
+    averaged, the update is the jump to their average; so this must be the outermost
+    transformation.
 
     Do not wrap an optimizer whose updates are jumps to a point (``optax.lookahead``,
     ``schedule_free``, ``sam``, ``mechanize``, ``madgrad`` and ``cocob`` of
-    ``optax.contrib``): scaling a jump misses its
-    point. Wrap their base optimizer, with ``averaging=False``.
+    ``optax.contrib``): scaling a jump misses its point. Wrap their base optimizer, with
+    ``averaging=False``.
 
     Args:
       optimizer: the optimizer, with its learning rate and any schedule.
@@ -90,8 +97,7 @@ def with_epoch_autodrop(
 
     Raises:
       ValueError: as :func:`epoch_autodrop`; or ``optimizer`` is no transformation; or,
-      found
-        in ``init``, one that jumps or holds :func:`windowed_autodrop`.
+        found in ``init``, one that jumps or holds AutoDrop itself.
 
     Example:
       >>> import optax
@@ -100,8 +106,8 @@ def with_epoch_autodrop(
       ...     optax.adamw(1e-3), learning_rate=1e-3, steps_per_epoch=391
       ... )
     """
-    settings = Settings(
-        learning_rate=learning_rate,
+    link = epoch_autodrop(
+        learning_rate,
         drop_factor=drop_factor,
         min_learning_rate=min_learning_rate,
         threshold=threshold,
@@ -127,19 +133,23 @@ def with_epoch_autodrop(
     optimizer = optax.with_extra_args_support(optimizer)
 
     def init_fn(params) -> Any:
+        if is_abstract(params):
+            return jax.eval_shape(init_fn, params)
         inner_state = optimizer.init(params)
         _check_wrappable(inner_state)
-        return inner_state, init_state(settings, params, counting=True)
+        state: Any = link.init(params)
+        return inner_state, state._replace(step=jnp.zeros_like(state.epoch))
 
     def update_fn(updates, state, params=None, **extra_args) -> Any:
         params = require_params(params, "with_epoch_autodrop")
         before, state = state
+        check_fits("steps_per_epoch given", True, state.step is not None)
         updates, inner_state = optimizer.update(updates, before, params, **extra_args)
-        state = adopt_settings(settings, state, counting=True)
-        updates = scale_updates(updates, state.rate_scale)
         steps = counted_steps(state) + _took_step(before, inner_state)
+        adopted: Any
+        updates, adopted = link.update(updates, state._replace(step=None))
         state, updates = _finish_epoch_after_if(
-            steps >= steps_per_epoch, state._replace(step=steps), params, updates
+            steps >= steps_per_epoch, adopted._replace(step=steps), params, updates
         )
         return updates, (inner_state, state)
 
@@ -156,16 +166,14 @@ def _finish_epoch_after_if(
     """For the wrapper: ends the epoch that ``updates`` complete, averaging in them."""
     check_match(params, state.anchor, "params", "those given to init")
     check_match(updates, params, "updates", "params")
+    x = inexact_leaves(params)
 
     def finish(operand):
-        state, updates = operand
-        x = inexact_leaves(params)
-        u = inexact_leaves(updates)
-        after = replace_inexact(params, _add(x, u))
-        state, after = finish_epoch(state, after)
+        state, u = operand
+        state, after = finish_epoch(state, _add(x, u))
 
         def jump(u):
-            triples = zip(inexact_leaves(after), x, u, strict=True)
+            triples = zip(after, x, u, strict=True)
             return [step_between(a, b).astype(v.dtype) for a, b, v in triples]
 
         u = once(state.averaged, jump, u)
@@ -173,14 +181,13 @@ def _finish_epoch_after_if(
         rebase = state.averaged & ~state.hyperparams.anchor_before_averaging
         y = inexact_leaves(state.anchor)
         y = once(rebase, lambda y: store(_add(x, u), y), y)
-        state = state._replace(anchor=replace_inexact(state.anchor, y))
-        return state, replace_inexact(updates, u)
+        return state._replace(anchor=replace_inexact(state.anchor, y)), u
 
-    state, updates = once(condition, finish, (state, updates))
+    state, u = once(condition, finish, (state, inexact_leaves(updates)))
     # Never so, but XLA cannot know: the updates have to wait for the loop. Else it
     # would add them to the parameters ahead of it, and keep a copy of those for it.
     early = counted_steps(state) < 0
-    u = [jnp.where(early, jnp.zeros_like(v), v) for v in inexact_leaves(updates)]
+    u = [jnp.where(early, jnp.zeros_like(v), v) for v in u]
     return state, replace_inexact(updates, u)
 
 
@@ -227,21 +234,84 @@ def _took_step(before: optax.OptState, after: optax.OptState) -> jax.Array:
 
 
 def _check_wrappable(inner_state: optax.OptState) -> None:
-    autodrops = (EpochAutoDropState, WindowedAutoDropState)
-    kinds = (*autodrops, *JUMPER_STATES)
+    kinds = (*KINDS, *JUMPER_STATES)
     nodes = jax.tree.leaves(inner_state, is_leaf=lambda x: isinstance(x, kinds))
     for node in nodes:
-        if isinstance(node, autodrops):
+        if isinstance(node, KINDS):
             raise ValueError(
                 f"with_epoch_autodrop around an optimizer with a {type(node).__name__}:"
                 " each would drop the rate on its own. Keep one of the two."
             )
         if isinstance(node, JUMPER_STATES):
             raise ValueError(
-                f"with_epoch_autodrop around an optimizer with a"
-                f" {type(node).__name__}, whose"
-                " updates are jumps to a point: scaled, they would miss it. Put"
+                f"with_epoch_autodrop around an optimizer with a {type(node).__name__},"
+                " whose updates are jumps to a point: scaled, they would miss it. Put"
                 " with_epoch_autodrop(base, ..., averaging=False) inside, around the"
-                " base"
-                " optimizer, if it has one."
+                " base optimizer, if it has one."
             )
+
+
+def end_epoch(
+    params: optax.Params, opt_state: optax.OptState
+) -> tuple[optax.Params, optax.OptState]:
+    """Ends an epoch: measures the angle, decides, averages where that is due.
+
+    For :func:`epoch_autodrop` without ``steps_per_epoch``. It acts on every such state
+    in ``opt_state`` (one for each group under ``optax.partition``), each on the
+    parameters it covers, and leaves those of other methods alone. It runs under
+    ``jax.jit`` and ``lax.scan``; ``jax.jit(end_epoch, donate_argnums=(0, 1))`` works in
+    place.
+
+    Args:
+      params: the parameters at the end of the epoch.
+      opt_state: the state of an optimizer that contains :func:`epoch_autodrop`.
+
+    Returns:
+      The parameters, which are their average after a drop with averaging and else
+      unchanged, and the new state.
+
+    Raises:
+      ValueError: ``opt_state`` has no state of AutoDrop, only such as know no epochs,
+        one that counts for itself, two that cover the same parameters, one that scales
+        the jumps of another optimizer, or one made for other parameters.
+      TypeError: ``params`` are ``optax.LookaheadParams``.
+    """
+    if isinstance(params, optax.LookaheadParams):
+        raise TypeError(
+            "end_epoch got optax.LookaheadParams, whose slow and fast parameters move"
+            " by different rules. Put with_epoch_autodrop(..., averaging=False) inside"
+            " of optax.lookahead, as its fast optimizer."
+        )
+    found = find_states(opt_state)
+    states = [state for _, state in found if isinstance(state, EpochAutoDropState)]
+    if not states:
+        raise ValueError(
+            f"end_epoch on {type(found[0][1]).__name__}: its method knows no epochs and"
+            " counts for itself, in update. Leave end_epoch out."
+        )
+    check_layout(opt_state, found)
+    if any(state.step is not None for state in states):
+        raise ValueError(
+            "end_epoch on a state that counts its epochs itself would end each of"
+            " them twice. Leave end_epoch out, or build the optimizer with"
+            " epoch_autodrop(...) without steps_per_epoch."
+        )
+
+    def end(node: Any) -> Any:
+        nonlocal params
+        if not isinstance(node, EpochAutoDropState):
+            return node
+        state, covered = _finish_epoch(node, select_covered(node.anchor, params))
+        params = merge_covered(covered, params)
+        return state
+
+    opt_state = jax.tree.map(end, opt_state, is_leaf=is_state)
+    return params, opt_state
+
+
+@jax.jit
+def _finish_epoch(
+    state: EpochAutoDropState, params: optax.Params
+) -> tuple[EpochAutoDropState, optax.Params]:
+    state, x = finish_epoch(state, inexact_leaves(params))
+    return state, replace_inexact(params, x)
