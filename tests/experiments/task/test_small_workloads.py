@@ -1,4 +1,4 @@
-"""The two workloads between a perceptron and the papers' networks."""
+"""The small workloads: their networks' sizes; training learns and goes on."""
 
 import functools
 import math
@@ -39,6 +39,17 @@ def images():
     )
 
 
+@pytest.fixture(scope="module")
+def words():
+    """Of four letters; the class is whether the first is of the alphabet's half."""
+    inputs = np.random.default_rng(0).integers(1, 27, (1500, 4))
+    labels = jnp.asarray(inputs[:, 0] > 13, jnp.int32)
+    inputs = jnp.asarray(inputs, jnp.int32)
+    return Dataset(
+        "Words", "a test", 2, inputs[:1280], labels[:1280], inputs[1280:], labels[1280:]
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "example", "classes", "parameters"),
     [
@@ -48,6 +59,10 @@ def images():
         pytest.param("fashion_mnist_resnet", (14, 14, 1), 10, 19_810, id="resnet"),
         # Embeddings 104 * 64 + 64 * 64, blocks 2 * 49_984, LayerNorm 2 * 64.
         pytest.param("pydoc_transformer", (64,), 104, 110_848, id="transformer"),
+        # 19 * 256 + 256 + 256 * 256 + 256 + 256 * 8 + 8.
+        pytest.param("diamonds_mlp", (19,), 8, 72_968, id="table"),
+        # Embedding 27 * 64, gates 3 * (2 * 64 * 64 + 64), linear layer 64 * 15 + 15.
+        pytest.param("pronunciation_gru", (12,), 15, 27_471, id="recurrent"),
     ],
 )
 def test_number_of_parameters(num_parameters, name, example, classes, parameters):
@@ -77,6 +92,7 @@ def test_text_is_evaluated_by_character(letters, batch_size):
     [
         pytest.param("fashion_mnist_resnet", "images", 20, id="resnet"),
         pytest.param("pydoc_transformer", "letters", 60, id="transformer"),
+        pytest.param("pronunciation_gru", "words", 10, id="recurrent"),
     ],
 )
 def test_training_learns_and_resumes(request, tmp_path, workload, data, error):
