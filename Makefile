@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
-# A process for each core; the tests of a file stay together, as they share results.
-WORKERS ?= -n auto --dist loadfile
+# A process for each core, up to eight, as one can take 3 GB. Each begins with a part of
+# the tests in their order, so that those of a file share results; one that has finished
+# takes half of what another has left.
+WORKERS ?= -n auto --maxprocesses 8 --dist worksteal
 
 .PHONY: demo test test-slow test-versions test-oldest test-newest lint types
 .PHONY: docs dist notebooks hooks theory bench clean

@@ -34,7 +34,6 @@ CASES = [
     for way in WAYS
     if not way.startswith("counting") or options.get("averaging") is False
 ]
-drops_seen = {}
 
 
 def clear_case(options, front):
@@ -63,11 +62,5 @@ def test_agrees_with_the_reference_at_every_epoch(name, way):
         np.testing.assert_allclose(
             found[t]["params"], expected[t]["params"], rtol=1e-4, atol=1e-5
         )
-    drops_seen[name, way] = int(expected[-1]["num_drops"])
-
-
-def test_the_cases_above_dropped_often_enough(request):
-    if len(drops_seen) < len(CASES):
-        pytest.skip("only with all cases of this file in one process")
-    assert sum(drops_seen.values()) >= 100
-    assert min(n for (name, _), n in drops_seen.items() if name != "paper") >= 1
+    if name != "paper":  # 0.01 degrees are too few for angles as noisy as these
+        assert expected[-1]["num_drops"] >= 3

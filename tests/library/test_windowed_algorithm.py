@@ -46,7 +46,6 @@ CASES = [
     for name, options in OPTIONS.items()
     for front in ((False, True) if not options.keys() & {"smoothing"} else (False,))
 ]
-drops_seen = {}
 
 
 def run_reference(problem, options, front):
@@ -138,12 +137,4 @@ def test_agrees_with_the_reference_at_every_step(name, front):
             f["angular_velocity_change"], e["angular_velocity_change"], atol=MARGIN
         )
         np.testing.assert_allclose(f["params"], e["params"], rtol=1e-4, atol=1e-5)
-    drops_seen[name, front] = int(expected[-1]["num_drops"])
-
-
-def test_the_cases_above_dropped_often_enough():
-    if len(drops_seen) < len(CASES):
-        pytest.skip("only with all cases of this file in one process")
-    assert sum(drops_seen.values()) >= 200
-    assert min(drops_seen.values()) >= 1
-    assert min(n for (name, _), n in drops_seen.items() if name != "paper") >= 5
+    assert expected[-1]["num_drops"] >= (1 if name == "paper" else 5)
