@@ -57,7 +57,6 @@ def test_every_stone_is_in_one_part_once(folder, stones):
 def test_numbers_by_their_ranks_among_the_training_rows(folder, stones):
     dataset = load_diamonds(folder)
     train, test = np.asarray(dataset.train_inputs), np.asarray(dataset.test_inputs)
-    # The rows of the two parts are found by what is left as it was, and the ranks.
     for column, name in enumerate(NUMBERS):
         values = np.sort(train[:, column])
         # Different ones, symmetrical, from the lowest to the highest that there are.
