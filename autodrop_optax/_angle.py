@@ -200,28 +200,37 @@ def _measure_scaled(vectors: Callable[[T], tuple[Parts, Parts]], operands: T) ->
     magnitudes, and then by their norms. Plain sums read the leaves several times, but
     are compiled soon, and this runs seldom.
     """
-    a, b = map(_with_small_ones_joined, vectors(operands))
     # float64 may hold what float32 cannot.
-    dtype = np.result_type(*(x.dtype for x in [*a, *b]))
+    dtype = np.result_type(*(x.dtype for tree in vectors(operands) for x in tree))
     tiny = float(jnp.finfo(dtype).tiny)
 
-    def total(term: Callable[..., jax.Array], *trees: Parts) -> jax.Array:
-        leaves = zip(*trees, strict=True)
-        return jnp.sum(jnp.stack([jnp.sum(term(*xs)) for xs in leaves]))
+    def leaves(known: Terms) -> tuple[Parts, Parts, Terms]:
+        # Tied to what is known before: what several sums have in common XLA would
+        # compute once, ahead of them, and write to memory.
+        tied, known = lax.optimization_barrier((operands, known))
+        a, b = map(_with_small_ones_joined, vectors(tied))
+        return a, b, known
 
-    def unit(tree: Parts) -> tuple[Callable[[jax.Array], jax.Array], jax.Array]:
-        """What makes a leaf of the tree one of its unit vector; and the tree's norm."""
+    def total(term: Callable[..., jax.Array], *known: jax.Array) -> jax.Array:
+        a, b, known = leaves(known)
+        wide = ((x.astype(dtype), y.astype(dtype)) for x, y in zip(a, b, strict=True))
+        return jnp.sum(jnp.stack([jnp.sum(term(x, y, *known)) for x, y in wide]))
+
+    def scale(tree: Parts) -> jax.Array:
         largest = jnp.max(jnp.stack([jnp.max(jnp.abs(x), initial=0) for x in tree]))
-        scale = jnp.clip(1 / largest.astype(dtype), tiny, 1 / tiny)
-        square = total(lambda x: jnp.square(x.astype(dtype) * scale), tree)
-        # Infinite for a zero vector, whose direction is then 0 * inf, NaN.
-        inverse = lax.rsqrt(square)
-        return lambda x: x.astype(dtype) * scale * inverse, 1 / inverse / scale
+        return jnp.clip(1 / largest.astype(dtype), tiny, 1 / tiny)
 
-    (u, norm), (v, _) = unit(a), unit(b)
-    far = total(lambda x, y: jnp.square(u(x) - v(y)), a, b)
-    near = total(lambda x, y: jnp.square(u(x) + v(y)), a, b)
+    p, q = map(scale, leaves(())[:2])
+    # Infinite for a zero vector, whose direction is then 0 * inf, NaN.
+    u = lax.rsqrt(total(lambda x, y, p: jnp.square(x * p), p))
+    v = lax.rsqrt(total(lambda x, y, q, u: jnp.square(y * q), q, u))
+    units = p, q, u, v
+    far = total(lambda x, y, p, q, u, v: jnp.square(x * p * u - y * q * v), *units)
+    near = total(
+        lambda x, y, p, q, u, v, _: jnp.square(x * p * u + y * q * v), *units, far
+    )
     angle = jnp.degrees(2 * jnp.arctan2(jnp.sqrt(far), jnp.sqrt(near)))
+    norm = 1 / u / p
     return Turn(angle.astype(jnp.float32), norm.astype(jnp.float32), jnp.isfinite(norm))
 
 
