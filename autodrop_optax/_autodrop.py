@@ -16,16 +16,14 @@ one direction. Once it makes none, the average's way is a random walk's at best,
 angle w_max is known: :func:`random_walk_angle`.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
-from autodrop_optax._angle import measure_turn
+from autodrop_optax._anchor import move_anchor
 from autodrop_optax._checks import (
     as_array,
     check_count_or_array,
@@ -42,14 +40,13 @@ from autodrop_optax._placement import (
     store,
     stored,
 )
-from autodrop_optax._scale import scale_updates
+from autodrop_optax._scale import count_if, drop_scale, scale_updates
 from autodrop_optax._trees import (
     check_match,
     check_measurable,
     inexact_leaves,
     is_inexact,
     replace_inexact,
-    step_between,
     wide_dtype,
     wide_zeros,
 )
@@ -100,7 +97,7 @@ class AutoDropState(NamedTuple):
     angles: jax.Array  # shape (128,), float32, degrees [w]
     angle_scales: jax.Array  # shape (128,), float32: after the check
     average: optax.Params  # dtypes of the parameters, float32 at least [m]
-    anchor: optax.Params  # the same, or state_dtype [y]
+    anchor: optax.Params  # the same [y]
     previous_step: optax.Params  # the same, or state_dtype [s]
     hyperparams: AutoDropHyperparams
 
@@ -161,13 +158,13 @@ def autodrop(
       patience: checks in a row at or above ``max_angle`` that make a drop.
       power: of its age, that a parameter value weighs in the average [p]. The average
         lies about ``1 / (power + 2)`` of the phase behind.
-      ratio: of the times of one check and the next, above 1 [q].
+      ratio: of the times of one check and the one before, at least 1.1 [q].
       first_check: steps from a drop, or the start, to the first check [n_0].
-      state_dtype: what ``init`` makes the anchor and the previous step in; by default
-        the parameters' dtypes, float32 at least, as the average always is. In a
-        narrower one the angle is that of rounded averages. Complex leaves are left
+      state_dtype: what ``init`` makes the previous step in, as ``jnp.bfloat16``; by
+        default the parameters' dtypes, float32 at least, as average and anchor always
+        are: of a rounded anchor small steps would be lost. Complex leaves are left
         alone.
-      state_memory_kind: where ``init`` puts these two, ``"device"`` or
+      state_memory_kind: where ``init`` puts anchor and previous step, ``"device"`` or
         ``"pinned_host"``, the host's memory: only checks need them. On CPUs JAX before
         0.10.2 leaves them in the device's memory.
 
@@ -224,12 +221,18 @@ def autodrop(
         lambda v: 0 <= v < 1,
         hint=" It is a multiple of the optimizer's rate; max_angle=180 never drops.",
     )
-    check_number("power", power, "0 or more", lambda v: 0 <= v < np.inf)
+    check_number(
+        "power",
+        power,
+        "between 0 and 1000",
+        lambda v: 0 <= v <= 1000,
+        hint=" The weights of the average grow with this power of age, as 8.",
+    )
     check_number(
         "ratio",
         ratio,
-        "above 1 and finite",
-        lambda v: 1 < v < np.inf,
+        "between 1.1 and 100",
+        lambda v: 1.1 <= v <= 100,
         hint=" It is the time of one check over that of the check before, as 1.5.",
     )
     if max_angle is not None:
@@ -258,10 +261,11 @@ def autodrop(
 
     def init_fn(params: optax.Params) -> Any:
         check_measurable(params)
-
-        def kept(fill: Callable[[jax.Array], jax.Array]) -> optax.Params:
-            return stored(jax.tree.map(fill, params), state_dtype, state_memory_kind)
-
+        if any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(params)):
+            return jax.eval_shape(init_fn, params)
+        params = jax.tree.map(jnp.asarray, params)  # Python numbers too
+        anchor = jax.tree.map(_finite_copy, params)
+        previous_step = jax.tree.map(wide_zeros, params)
         hyper = hyperparams()
         state = AutoDropState(
             steps=jnp.zeros((), jnp.int32),
@@ -278,8 +282,8 @@ def autodrop(
             angles=jnp.zeros(HISTORY, jnp.float32),
             angle_scales=jnp.zeros(HISTORY, jnp.float32),
             average=jax.tree.map(_finite_copy, params),
-            anchor=kept(_finite_copy),
-            previous_step=kept(wide_zeros),
+            anchor=stored(anchor, None, state_memory_kind),
+            previous_step=stored(previous_step, state_dtype, state_memory_kind),
             hyperparams=hyper,
         )
         trees = ("average", "anchor", "previous_step")
@@ -295,33 +299,27 @@ def autodrop(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def random_walk_angle(power: chex.Numeric, ratio: chex.Numeric) -> Any:
+def random_walk_angle(power: chex.Numeric, ratio: chex.Numeric) -> jax.Array:
     """Returns the angle that the average of a random walk shows from check to check.
 
     For Brownian motion, with n = power + 1 and r = S / T for S <= T, the average m has
-    E m_S m_T = S (1 - 1/(n+1) - r^n/(n+1) + r^n/(2n+1)). Of m at the times 1, 1/q and
-    1/q^2 this is the angle between the two displacements, q being the ratio.
+    E m_S m_T = S (1 - 1/(n+1) - r^n/(n+1) + r^n/(2n+1)). With u = 1 / ratio this makes
+    the angle between its displacements, from time u^2 to u and from u to 1,
+
+        cos w = sqrt(u) (1 - u^n) (1 - u^(n+1)) / (2 n (1 - u) - 2 u (1 - u^n)).
 
     Args:
       power: of the age, that a value weighs in the average.
-      ratio: of the times of successive checks, above 1.
+      ratio: of the times of successive checks.
 
     Returns:
-      Degrees: a float for Python numbers, else an array.
+      Degrees, a float32 scalar.
     """
-    n, q = power + 1, ratio
-
-    def product(s, t):  # E m_s m_t, s <= t
-        r = (s / t) ** n
-        return s * (1 - 1 / (n + 1) - r / (n + 1) + r / (2 * n + 1))
-
-    one, two, three = 1 / q**2, 1 / q, 1.0
-    across = product(two, three) - product(one, three)
-    across += product(one, two) - product(two, two)
-    square = product(three, three) + product(two, two) - 2 * product(two, three)
-    cosine = across * q**0.5 / square  # the earlier displacement is shorter by sqrt(q)
-    traced = isinstance(cosine, jax.Array)
-    return jnp.degrees(jnp.arccos(cosine)) if traced else np.degrees(np.arccos(cosine))
+    # Whatever they came in: in bfloat16 it would be degrees off.
+    n, u = as_array(power, jnp.float32) + 1, 1 / as_array(ratio, jnp.float32)
+    rest = 1 - u**n
+    cosine = jnp.sqrt(u) * rest * (1 - u ** (n + 1)) / (2 * (n * (1 - u) - u * rest))
+    return jnp.degrees(jnp.arccos(cosine))
 
 
 @jax.jit  # for those who do not jit: a loop outside of jit is compiled at every call
@@ -335,7 +333,8 @@ def _observe(state: AutoDropState, params: optax.Params) -> AutoDropState:
         steps_since_drop=n,
         steps_since_sample=optax.safe_increment(state.steps_since_sample),
     )
-    checking = n >= _whole(state.check_time)
+    # A counter that has come to its end is below the time of the next check.
+    checking = n.astype(jnp.float32) >= state.check_time
     # The largest power of two with _SAMPLES of its multiples up to n.
     stride = jnp.left_shift(1, 31 - jax.lax.clz(jnp.maximum(n // _SAMPLES, 1)))
     sampling = (n % stride == 0) | checking
@@ -371,8 +370,7 @@ def _check(state: AutoDropState) -> AutoDropState:
     m = inexact_leaves(state.average)
     stored_y = inexact_leaves(state.anchor)
     stored_s = inexact_leaves(state.previous_step)
-    y, s = load(stored_y), load(stored_s)
-    turn = measure_turn(m, y, s)
+    turn, m, y, s = move_anchor(m, load(stored_y), load(stored_s))
 
     num_checks = jnp.asarray(optax.safe_increment(state.num_checks))
     informed = (num_checks > 2) & jnp.isfinite(turn.angle)
@@ -382,16 +380,12 @@ def _check(state: AutoDropState) -> AutoDropState:
     # No faster than one over the number of steps: it bounds what a false alarm costs.
     late = state.steps - state.last_drop_step >= state.last_drop_step
     drop = (num_above >= hyper.patience) & late & (state.rate_scale > hyper.min_scale)
-    dropped_scale = jnp.maximum(hyper.min_scale, hyper.drop_factor * state.rate_scale)
-    scale = jnp.where(drop, dropped_scale, state.rate_scale)
+    lower = drop_scale(state.rate_scale, hyper.drop_factor, hyper.min_scale)
+    scale = jnp.where(drop, lower, state.rate_scale)
 
     def record(history: jax.Array, value: jax.Array) -> jax.Array:
         return jnp.where(informed, jnp.append(history[1:], value), history)
 
-    s = [step_between(p, q).astype(r.dtype) for p, q, r in zip(m, y, s, strict=True)]
-    # The condition holds, as m is finite; the selection only has y written after s, the
-    # last to read it. Without an order XLA would save y first.
-    y = [jnp.where(turn.finite, p, q) for p, q in zip(m, s, strict=True)]
     state = state._replace(
         check_time=hyper.ratio * state.check_time,
         num_checks=num_checks,
@@ -399,6 +393,7 @@ def _check(state: AutoDropState) -> AutoDropState:
         angle_steps=record(state.angle_steps, state.steps),
         angles=record(state.angles, angle),
         angle_scales=record(state.angle_scales, scale),
+        average=replace_inexact(state.average, m),
         anchor=replace_inexact(state.anchor, store(y, stored_y)),
         previous_step=replace_inexact(state.previous_step, store(s, stored_s)),
     )
@@ -407,13 +402,11 @@ def _check(state: AutoDropState) -> AutoDropState:
 
 def begin_phase(state: AutoDropState, scale: jax.Array) -> AutoDropState:
     """Returns the state right after a drop to ``scale``."""
-    lower = scale < state.rate_scale
-    more = optax.safe_increment(state.num_drops)
     return state._replace(
         steps_since_drop=jnp.zeros_like(state.steps_since_drop),
         steps_since_sample=jnp.zeros_like(state.steps_since_sample),
         last_drop_step=state.steps,
-        num_drops=jnp.where(lower, more, state.num_drops),
+        num_drops=count_if(scale < state.rate_scale, state.num_drops),
         rate_scale=scale,
         age=state.age / _AGE_DIVISOR,
         check_time=state.hyperparams.first_check.astype(jnp.float32),
@@ -424,7 +417,8 @@ def begin_phase(state: AutoDropState, scale: jax.Array) -> AutoDropState:
 
 def start_over(state: AutoDropState, params: optax.Params) -> AutoDropState:
     """Returns the state as ``init`` would make it at ``params``, which it covers."""
-    pairs = zip(inexact_leaves(state.average), inexact_leaves(params), strict=True)
+    leaves = inexact_leaves(jax.tree.map(jnp.asarray, params))
+    pairs = zip(inexact_leaves(state.average), leaves, strict=True)
     average = [_finite_copy(x).astype(mean.dtype) for mean, x in pairs]
     trees = ("average", "anchor", "previous_step", "hyperparams")
     blank = jax.tree.map(jnp.zeros_like, state._replace(**dict.fromkeys(trees)))
@@ -441,7 +435,6 @@ def _whole(time: jax.Array) -> jax.Array:
 
 def _finite_copy(x: jax.Array) -> jax.Array:
     """A copy in 32 bits or more, 0 where it is not finite, never weakly typed."""
-    x = jnp.asarray(x)
     if not is_inexact(x):
         return jnp.copy(x)
     return jnp.where(jnp.isfinite(x), x, 0).astype(wide_dtype(x.dtype))

@@ -1,5 +1,6 @@
 """The parameters to evaluate: the average that AutoDrop keeps."""
 
+import jax.numpy as jnp
 import optax
 
 from autodrop_optax._autodrop import AutoDropState
@@ -60,6 +61,6 @@ def autodrop_eval_params(
     for _, state in found:
         covered = select_covered(state.average, params)
         pairs = zip(inexact_leaves(state.average), inexact_leaves(covered), strict=True)
-        average = [round_to(m, x.dtype) for m, x in pairs]
+        average = [round_to(m, jnp.result_type(x)) for m, x in pairs]
         params = merge_covered(replace_inexact(covered, average), params)
     return params

@@ -7,6 +7,7 @@ import numpy as np
 import optax
 
 from autodrop_optax._autodrop import AutoDropState, begin_phase, start_over
+from autodrop_optax._checks import as_array, check_number
 from autodrop_optax._states import find_states
 from autodrop_optax._trees import select_covered
 
@@ -75,10 +76,8 @@ def autodrop_restart(
             " or what to multiply the present one by, not both."
         )
     for name, value in ("scale", scale), ("factor", factor):
-        if value is None or isinstance(value, jax.Array):
-            continue
-        if isinstance(value, bool) or not 0 < value < np.inf:
-            raise ValueError(f"{name} must be above 0 and finite, got {value!r}.")
+        if value is not None:
+            check_number(name, value, "above 0 and finite", lambda v: 0 < v < np.inf)
 
     def restarted(node):
         if not isinstance(node, AutoDropState):
@@ -87,9 +86,9 @@ def autodrop_restart(
             node = start_over(node, select_covered(node.average, params))
         new = node.rate_scale
         if scale is not None:
-            new = jnp.full_like(new, scale)
+            new = jnp.full_like(new, as_array(scale, new.dtype))
         elif factor is not None:
-            new = new * jnp.asarray(factor).astype(new.dtype)
+            new = new * as_array(factor, new.dtype)
         return begin_phase(node, new)
 
     found = [state for _, state in find_states(opt_state)]

@@ -23,6 +23,6 @@ def scale_updates(updates: optax.Updates, scale: jax.Array) -> optax.Updates:
     def scaled(u):
         # Before the first drop leave u alone: even a product with one may be
         # contracted with a neighbouring sum, which then rounds differently.
-        return jnp.where(scale == 1, u, u * scale.astype(u.dtype))
+        return jnp.where(scale == 1, u, u * scale.astype(jnp.result_type(u)))
 
     return jax.tree.map(lambda u: scaled(u) if is_inexact(u) else u, updates)

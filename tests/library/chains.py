@@ -29,12 +29,24 @@ def random_tree(seed, like):
     return treedef.unflatten(draws)
 
 
-def run(optimizer, params, steps, ends_epochs=False, gradients=random_tree, **extra):
+def run(
+    optimizer,
+    params,
+    steps,
+    ends_epochs=False,
+    gradients=random_tree,
+    jit=True,
+    **extra,
+):
     """Returns the parameters after each step and the last state."""
     if isinstance(optimizer, optax.MultiSteps):
         optimizer = optimizer.gradient_transformation()
     state = optimizer.init(params)
-    update = jax.jit(lambda g, s, p: optimizer.update(g, s, p, **extra))
+
+    def update(g, s, p):
+        return optimizer.update(g, s, p, **extra)
+
+    update = jax.jit(update) if jit else update
     end = jax.jit(end_epoch)
     course = []
     for i in range(steps):

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import event
 from hypothesis import strategies as st
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from reference import Algorithm1, angle
+from slow import property_of
 
 from autodrop_optax import angle_between, end_epoch, epoch_autodrop, with_epoch_autodrop
 
@@ -21,32 +22,6 @@ from autodrop_optax import angle_between, end_epoch, epoch_autodrop, with_epoch_
 EAGER = {"threshold": 200.0, "max_threshold": 200.0}
 DTYPES = ("float32", "float16", "bfloat16")
 INT_MAX = 2**31 - 1
-
-FEW, MANY = 8, 500
-
-
-def property_of(*strategies):
-    """A test that is run twice: on few examples, and, marked slow, on many."""
-
-    def decorate(test):
-        def body(examples):
-            settings(
-                max_examples=examples,
-                deadline=None,
-                derandomize=True,
-                database=None,
-                # No shrinking: what fails was small to begin with, and each attempt
-                # would be compiled.
-                phases=[Phase.generate],
-                suppress_health_check=list(HealthCheck),
-            )(given(*strategies)(test))()
-
-        body.__doc__ = test.__doc__
-        few = pytest.param(FEW, id="few")
-        many = pytest.param(MANY, id="many", marks=pytest.mark.slow)
-        return pytest.mark.parametrize("examples", [few, many])(body)
-
-    return decorate
 
 
 def inexact(tree):
