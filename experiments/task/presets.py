@@ -58,7 +58,7 @@ PRESETS: dict[str, Preset] = {
         expected=(
             "Fashion-MNIST 10.03 ± 0.20, digits 2.00 ± 0.16 (final test error in %,"
             " mean and standard deviation of seeds 0 to 4). Drops on Fashion-MNIST"
-            " after epochs 23 or 24, then 51 to 53, but 41 and 58 on seed 4; on the"
+            " after epochs 23 or 24, then 51 to 53, on one seed 41 and 58; on the"
             " digits, whose angles scatter by 5 degrees, 3 or 4 drops, the first"
             " after 23 to 25."
         ),
@@ -248,8 +248,8 @@ PRESETS: dict[str, Preset] = {
             " of the run."
         ),
         expected=(
-            "Fashion-MNIST 12.68 ± 1.50: a chance drop after epoch 30 on seed 1, and"
-            " else the same as constant. Digits 5.29 ± 1.08, the same as constant."
+            "Fashion-MNIST 12.68 ± 1.50: a chance drop on one seed of five, and else"
+            " the same as constant. Digits 5.29 ± 1.08, the same as constant."
             " (As above.)"
         ),
         time="As above.",

@@ -27,7 +27,9 @@ def test_momentum(row, committed):
     line = row("equation 7")
     same = [x["difference"] for x in committed("momentum") if x["same"]]
     other = [x["difference"] for x in committed("momentum") if not x["same"]]
-    assert "{:.2g}, {:.2g} and {:.2g} of".format(*same) in line
+    assert "apart by less than 1e-6 of" in line  # rounding is each machine's own
+    assert len(same) == 3
+    assert max(same) < 1e-6
     assert "apart by {:.2f} and {:.2f}".format(*other) in line
 
 
