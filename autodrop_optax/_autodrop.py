@@ -18,7 +18,6 @@ angle w_max is known: :func:`random_walk_angle`.
 
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -122,13 +121,13 @@ class AutoDropState(NamedTuple):
 
 def autodrop(
     *,
-    drop_factor: chex.Numeric = 0.5,
-    min_scale: chex.Numeric = 0.0,
-    max_angle: chex.Numeric | None = None,
-    patience: chex.Numeric = 2,
-    power: chex.Numeric = 8.0,
-    ratio: chex.Numeric = 1.5,
-    first_check: chex.Numeric = 64,
+    drop_factor: jax.typing.ArrayLike = 0.5,
+    min_scale: jax.typing.ArrayLike = 0.0,
+    max_angle: jax.typing.ArrayLike | None = None,
+    patience: jax.typing.ArrayLike = 2,
+    power: jax.typing.ArrayLike = 8.0,
+    ratio: jax.typing.ArrayLike = 1.5,
+    first_check: jax.typing.ArrayLike = 64,
     state_dtype: jax.typing.DTypeLike | None = None,
     state_memory_kind: MemoryKind = "device",
 ) -> optax.GradientTransformationExtraArgs:
@@ -149,6 +148,11 @@ def autodrop(
     front of SGD with momentum it scales the gradients, which comes to nearly the same;
     in front of Adam and its relatives, which cancel any scaling, it would do nothing.
     Warm-ups and decays in the chain go on working. ``update`` needs ``params``.
+
+    A run that has a checkpoint without it goes on so::
+
+        optimizer = optax.chain(old_optimizer, autodrop())
+        opt_state = (old_opt_state, autodrop().init(params))
 
     Args:
       drop_factor: what a drop multiplies the updates by, between 0 and 1 [rho].
@@ -299,7 +303,9 @@ def autodrop(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def random_walk_angle(power: chex.Numeric, ratio: chex.Numeric) -> jax.Array:
+def random_walk_angle(
+    power: jax.typing.ArrayLike, ratio: jax.typing.ArrayLike
+) -> jax.Array:
     """Returns the angle that the average of a random walk shows from check to check.
 
     For Brownian motion, with n = power + 1 and r = S / T for S <= T, the average m has
@@ -405,7 +411,7 @@ def begin_phase(state: AutoDropState, scale: jax.Array) -> AutoDropState:
     return state._replace(
         steps_since_drop=jnp.zeros_like(state.steps_since_drop),
         steps_since_sample=jnp.zeros_like(state.steps_since_sample),
-        last_drop_step=state.steps,
+        last_drop_step=jnp.copy(state.steps),  # else it could not be donated
         num_drops=count_if(scale < state.rate_scale, state.num_drops),
         rate_scale=scale,
         age=state.age / _AGE_DIVISOR,

@@ -5,7 +5,6 @@ Python and NumPy numbers are checked; arrays and tracers pass.
 
 import operator
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,9 +13,9 @@ import optax
 
 def check_rates(
     constructor: str,
-    learning_rate: chex.Numeric,
-    drop_factor: chex.Numeric,
-    min_learning_rate: chex.Numeric,
+    learning_rate: jax.typing.ArrayLike,
+    drop_factor: jax.typing.ArrayLike,
+    min_learning_rate: jax.typing.ArrayLike,
     factor_example: str,
 ) -> None:
     """Checks what a method has that is told the learning rate.
@@ -53,7 +52,7 @@ def check_rates(
     )
 
 
-def check_count_or_array(name: str, value: chex.Numeric) -> None:
+def check_count_or_array(name: str, value: jax.typing.ArrayLike) -> None:
     """Raises a ValueError unless ``value`` is a scalar array or :func:`check_count`."""
     if isinstance(value, jax.Array):
         check_scalar(name, value)
@@ -61,7 +60,7 @@ def check_count_or_array(name: str, value: chex.Numeric) -> None:
         check_count(name, value)
 
 
-def as_array(value: chex.Numeric, dtype: jax.typing.DTypeLike) -> jax.Array:
+def as_array(value: jax.typing.ArrayLike, dtype: jax.typing.DTypeLike) -> jax.Array:
     """Returns an array of that dtype, never weakly typed, whatever it came in."""
     return jnp.asarray(value).astype(dtype)
 

@@ -1,6 +1,5 @@
 """The user's hand: a new phase of AutoDrop, at a scale of the user's."""
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,8 +15,8 @@ def autodrop_restart(
     opt_state: optax.OptState,
     params: optax.Params | None = None,
     *,
-    scale: chex.Numeric | None = None,
-    factor: chex.Numeric | None = None,
+    scale: jax.typing.ArrayLike | None = None,
+    factor: jax.typing.ArrayLike | None = None,
 ) -> optax.OptState:
     """Begins a new phase of :func:`autodrop` by hand; the optimizer's state stays.
 

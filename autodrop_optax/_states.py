@@ -64,8 +64,11 @@ def find_states(opt_state: optax.OptState) -> list[tuple[Any, State]]:
             )
         raise ValueError(
             "opt_state holds no state of AutoDrop. It must come from an optimizer built"
-            " with epoch_autodrop(...), with_epoch_autodrop(...) or"
-            f" windowed_autodrop(...); got {jax.tree.structure(opt_state)}."
+            " with autodrop(), epoch_autodrop(...), with_epoch_autodrop(...) or"
+            " windowed_autodrop(...). If it is of a run so far without, put the state"
+            " of the new link beside it: (opt_state, autodrop().init(params)), for"
+            " optax.chain(optimizer, autodrop()). Got"
+            f" {jax.tree.structure(opt_state)}."
         )
     return found
 
@@ -117,8 +120,9 @@ def _check_no_jump_is_scaled(
         if not inside and jumped & _paths(state.covered):
             raise ValueError(
                 f"AutoDrop stands beside a {type(jumper).__name__}, whose updates are"
-                " jumps to a point: scaled, they miss it. Put with_epoch_autodrop(base,"
-                " ..., averaging=False) inside, around the base optimizer, if it has"
-                " one. To watch its angle alone, keep a state of epoch_autodrop(...,"
-                " threshold=0.0) outside of the optimizer's and end its epochs."
+                " jumps to a point: scaled, they miss it. Put AutoDrop inside, on the"
+                " base optimizer, if it has one: optax.chain(base, autodrop()), or"
+                " with_epoch_autodrop(base, ..., averaging=False). To watch its angle"
+                " alone, keep a state of epoch_autodrop(..., threshold=0.0) outside of"
+                " the optimizer's and end its epochs."
             )

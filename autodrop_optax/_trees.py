@@ -86,8 +86,9 @@ def check_measurable(params: optax.Params) -> None:
         raise ValueError(
             "AutoDrop got optax.LookaheadParams, so it stands around optax.lookahead,"
             " whose updates are jumps to a point: scaled, they would miss it. Put it"
-            " inside: with_epoch_autodrop(base, ..., averaging=False) as its fast"
-            " optimizer, or a chain with windowed_autodrop."
+            " inside, on the fast optimizer: optax.chain(fast, autodrop()), or a chain"
+            " with windowed_autodrop, or with_epoch_autodrop(fast, ...,"
+            " averaging=False)."
         )
     leaves = jax.tree.leaves(params)
     if leaves and not any(map(is_inexact, leaves)):

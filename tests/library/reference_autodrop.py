@@ -56,11 +56,14 @@ class AutoDrop:
             and self.scale > self.scale_min
             and self.w_max < 180
         ):
-            self.scale = max(self.scale_min, self.rho * self.scale)
-            self.a /= 8
-            self.n = self.k = self.streak = 0
-            self.last_drop = self.N
+            self.begin_phase(max(self.scale_min, self.rho * self.scale))
             self.drops.append(self.N)
+
+    def begin_phase(self, scale: float):
+        self.scale = scale
+        self.a /= 8
+        self.n = self.k = self.h = self.streak = 0
+        self.last_drop = self.N
 
 
 def random_walk_angle(p: float, q: float) -> float:

@@ -18,8 +18,10 @@ from jax.sharding import PartitionSpec as P
 from slow import slow_but
 
 from autodrop_optax import (
+    AutoDropState,
     EpochAutoDropState,
     WindowedAutoDropState,
+    autodrop,
     epoch_autodrop,
     windowed_autodrop,
     with_epoch_autodrop,
@@ -33,6 +35,8 @@ EAGER = {"threshold": 180.0, "max_threshold": 180.0}
 AVERAGING = {**EAGER, "drop_delay": 2}
 PLAIN = {**EAGER, "drop_delay": 1, "averaging": False}
 WINDOWS = {"window_steps": 2, "buffer_size": 2, "threshold": 180.0}
+# A drop at steps 3, 6, 12, ..., to the floor.
+CHECKS = {"max_angle": 1e-3, "patience": 1, "first_check": 1, "min_scale": 0.2}
 
 
 def counting(rate):
@@ -45,6 +49,11 @@ def windowed(rate):
 
 
 CONSTRUCTORS = {
+    "default-last": lambda rate=0.1: optax.chain(optax.sgd(rate), autodrop(**CHECKS)),
+    "default-first": lambda rate=0.1: optax.chain(autodrop(**CHECKS), optax.sgd(rate)),
+    "default-of-adamw": lambda rate=0.1: optax.chain(
+        optax.adamw(rate), autodrop(**CHECKS)
+    ),
     "link-last": lambda rate=0.1: optax.chain(
         optax.sgd(rate), epoch_autodrop(rate, **AVERAGING)
     ),
@@ -77,6 +86,7 @@ constructors = pytest.mark.parametrize(
     "make",
     slow_but(
         CONSTRUCTORS,
+        "default-last",
         "link-last",
         "wrapper",
         "counting-last",
@@ -149,6 +159,21 @@ def test_it_converges_and_map_params_knows_its_state(make, problem):
 @pytest.mark.parametrize(
     ("factory", "keywords"),
     [
+        pytest.param(
+            lambda learning_rate, max_angle, patience, first_check, min_scale: (
+                optax.chain(
+                    optax.scale(-learning_rate),
+                    autodrop(
+                        max_angle=max_angle,
+                        patience=patience,
+                        first_check=first_check,
+                        min_scale=min_scale,
+                    ),
+                )
+            ),
+            CHECKS,
+            id="default",
+        ),
         pytest.param(epoch_autodrop, AVERAGING, id="link"),
         pytest.param(epoch_autodrop, PLAIN | {"steps_per_epoch": 1}, id="counting"),
         pytest.param(
@@ -271,9 +296,14 @@ def test_the_types_of_the_state_survive_an_update(make, sharding, in_context, ji
 
 
 def ours(state):
+    kinds = (
+        AutoDropState,
+        EpochAutoDropState,
+        WindowedAutoDropState,
+        GradientNormsState,
+    )
+
     def is_state(node):
-        return isinstance(
-            node, (EpochAutoDropState, WindowedAutoDropState, GradientNormsState)
-        )
+        return isinstance(node, kinds)
 
     return [x for x in jax.tree.leaves(state, is_leaf=is_state) if is_state(x)]
