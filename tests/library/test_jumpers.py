@@ -103,7 +103,7 @@ def test_a_link_beside_a_jumper_over_other_parameters_is_fine():
 
 def test_lookahead_parameters_are_refused():
     params = optax.LookaheadParams.init_synced(make_params())
-    with pytest.raises(ValueError, match="as its fast optimizer"):
+    with pytest.raises(ValueError, match="on the fast optimizer"):
         epoch_autodrop(0.1).init(params)
     with pytest.raises(TypeError, match="as its fast optimizer"):
         end_epoch(params, epoch_autodrop(0.1).init(make_params()))
