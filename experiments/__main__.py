@@ -1,4 +1,4 @@
-"""`python -m experiments {demo,train,study,tables,list}`."""
+"""`python -m experiments {demo,run,study,tables,list}`."""
 
 import os
 import sys
@@ -23,7 +23,7 @@ from experiments.schedules import SCHEDULES
 from experiments.studies import STUDIES
 from experiments.studies.command import study_command
 from experiments.task.config import RunConfig
-from experiments.task.presets import PRESETS
+from experiments.task.presets import PRESETS, summary
 from experiments.task.workloads import WORKLOADS, Workload
 
 DESCRIPTION = """Training runs that show what AutoDrop does.
@@ -42,7 +42,7 @@ else:
     )
 
 
-def train_command(
+def run_command(
     config: Annotated[_AnyPreset, tyro.conf.arg(name="")],
     *,
     out: Path | None = None,
@@ -63,12 +63,12 @@ def train_command(
       on: the devices and processes to run on.
     """
     devices = set_up_devices(on)
-    name = f"{config.workload}-{config.schedule}-seed{config.seed}"
+    name = f"{config.workload}-{config.schedule_name}-seed{config.seed}"
     folder = out or Path("runs") / name
     dataset = choose(WORKLOADS, "workload", config.workload).load(data_dir)
     print(f"data: {dataset}")
     epochs_before = len(read_metrics(folder))
-    with Progress(config.schedule, config.epochs, epochs_before) as progress:
+    with Progress(config.schedule_name, config.epochs, epochs_before) as progress:
         rows = train(
             config,
             folder,
@@ -78,7 +78,7 @@ def train_command(
             devices=devices,
             checkpoint_steps=checkpoint_steps,
         )
-    result = Result(config.workload, config.schedule, config.seed, summarise(rows))
+    result = Result(config.workload, config.schedule_name, config.seed, summarise(rows))
     print(tables.runs_table([result]))
     print(f"run: {folder}")
 
@@ -105,7 +105,7 @@ def _notes() -> str:
 def _names() -> str:
     sections = {
         "Workloads": {name: _about(entry) for name, entry in WORKLOADS.items()},
-        "Schedules": {name: _first_line(make) for name, make in SCHEDULES.items()},
+        "Schedules": {name: summary(kind) for name, kind in SCHEDULES.items()},
         "Studies": {name: study.what for name, study in STUDIES.items()},
         "Presets (`list --notes` says more)": {
             name: preset.what for name, preset in PRESETS.items()
@@ -125,17 +125,13 @@ def _about(workload: Workload) -> str:
     return f"{about}; {workload.epochs} epochs"
 
 
-def _first_line(function) -> str:
-    return function.__doc__.splitlines()[0]
-
-
 def main(args: Sequence[str] | None = None) -> None:
     """Runs the command line; what the user can put right is shown as one sentence."""
     try:
         tyro.extras.subcommand_cli_from_dict(
             {
                 "demo": demo,
-                "train": train_command,
+                "run": run_command,
                 "study": study_command,
                 "tables": tables_command,
                 "list": list_command,
@@ -149,7 +145,7 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.exit(f"Error: {error}")
     except KeyboardInterrupt:
         sys.exit(
-            "\nStopped. All finished epochs are kept: `train` goes on from there with"
+            "\nStopped. All finished epochs are kept: `run` goes on from there with"
             " --resume, `demo` and `study` when called again."
         )
 

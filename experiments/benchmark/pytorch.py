@@ -27,13 +27,11 @@ def demo_rows(config: BenchmarkConfig) -> Iterator[Row]:
         return
     data = synthetic_fashion_mnist(config)
     for name, limit, options in (("", 1.0, {}), (", fused", math.nan, {"fused": True})):
-        state, run_epoch = set_up(
-            RunConfig("fashion_mnist_mlp", "epoch_autodrop"), data
-        )
+        state, run_epoch = set_up(RunConfig("fashion_mnist_mlp"), data)
         yield timed_row(
             what + name,
             functools.partial(torch_epoch, torch, data, options),
-            going_on(lambda state, _, run=run_epoch: run(state, data), state, None),
+            going_on(lambda state, _, run=run_epoch: run(state), state, None),
             config.repeats,
             limit,
         )

@@ -26,6 +26,7 @@ from autodrop_optax import (
     with_epoch_autodrop,
 )
 from experiments.run.training import set_up
+from experiments.schedules.multistep import Multistep
 from experiments.task.config import RunConfig
 from experiments.task.workloads import WORKLOADS
 
@@ -54,7 +55,7 @@ class StateSize(NamedTuple):
 
 def angle_errors(workload: str, epochs: int, data_dir: Path | None) -> list[AngleError]:
     """Measures the angles along one multi-step run, seed 0, in every dtype."""
-    config = RunConfig(workload=workload, schedule="multistep", epochs=epochs)
+    config = RunConfig(workload=workload, schedule=Multistep(), epochs=epochs)
     dataset = WORKLOADS[workload].load(data_dir)
     state, run_epoch = set_up(config, dataset)
     rate = WORKLOADS[workload].learning_rate
@@ -62,7 +63,7 @@ def angle_errors(workload: str, epochs: int, data_dir: Path | None) -> list[Angl
     observers = {d: link.init(state.params) for d, link in links.items()}
     rates, angles = [], {d: [] for d in DTYPES}
     for _ in tqdm(range(epochs), desc=workload, disable=None):
-        state, metrics = run_epoch(state, dataset)
+        state, metrics = run_epoch(state)
         rates.append(float(metrics["learning_rate"]))
         for dtype, observer in observers.items():
             _, observers[dtype] = end_epoch(state.params, observer)

@@ -22,12 +22,15 @@ from experiments.data.dataset import Dataset
 from experiments.errors import choose
 from experiments.run.environment import write_provenance
 from experiments.run.epoch import make_step
-from experiments.run.record import write_gradient_norms
-from experiments.run.training import Training
-from experiments.schedules.requirements import AGAIN, BASE, RULES
+from experiments.run.gradient_norms import write_gradient_norms
+from experiments.run.setup import Training
+from experiments.schedules import SCHEDULES
+from experiments.schedules.refined import Refined
 from experiments.task.config import RunConfig
-from experiments.task.options import RefinedOptions
 from experiments.task.workloads import WORKLOADS
+
+# What the others are set beside, and itself once more.
+BASE, AGAIN = "constant", "constant again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,9 +63,8 @@ def measure(config: StepTimeConfig) -> list[StepTimeRow]:
     with tempfile.TemporaryDirectory() as folder:
         # Any norms will do: the schedule is a function of the step all the same.
         write_gradient_norms(Path(folder), np.ones(100))
-        sides = {
-            name: side(name, dataset, config, Path(folder)) for name in (*RULES, AGAIN)
-        }
+        names = (*SCHEDULES, AGAIN)
+        sides = {name: side(name, dataset, config, Path(folder)) for name in names}
         medians = compare(sides, config.repeats)
     return [
         StepTimeRow(name, 1e3 * seconds / config.steps, seconds / medians[BASE])
@@ -72,14 +74,13 @@ def measure(config: StepTimeConfig) -> list[StepTimeRow]:
 
 def side(name: str, dataset: Dataset, config: StepTimeConfig, norms: Path) -> Side:
     """Some steps under a schedule, with the parameters going on from turn to turn."""
-    run = RunConfig(
-        config.workload,
-        BASE if name == AGAIN else name,
-        validation_fraction=0.1,  # for plateau; nothing is held out here
-        refined=RefinedOptions(first_run=str(norms)),
-    )
+    schedule = SCHEDULES[BASE if name == AGAIN else name]()
+    if isinstance(schedule, Refined):
+        schedule = Refined(first_run=str(norms))
+    # A fraction for plateau; nothing is held out here.
+    run = RunConfig(config.workload, schedule, validation_fraction=0.1)
     training = Training.of(run, dataset)
-    step = make_step(training.graphdef, training.schedule, training.workload)
+    step = make_step(training)
     size = training.workload.batch_size
     order = jax.random.permutation(jax.random.key(0), len(dataset.train_labels))
     batches = jax.numpy.resize(order, (config.steps, size))

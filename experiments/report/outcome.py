@@ -1,5 +1,6 @@
 """What can be said about a finished run from its rows."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -24,10 +25,15 @@ def summarise(rows: Sequence[Row]) -> Summary:
     """
     return Summary(
         final_error=rows[-1]["test_error"],
-        best_error=min(row["test_error"] for row in rows),
+        best_error=best_error(rows),
         drop_epochs=drop_epochs(rows),
         seconds_per_epoch=statistics.median(row["seconds"] for row in rows),
     )
+
+
+def best_error(rows: Sequence[Row]) -> float:
+    """Returns the lowest test error in percent, of the epochs that were evaluated."""
+    return min(e for row in rows if not math.isnan(e := row["test_error"]))
 
 
 def drop_epochs(rows: Sequence[Row]) -> list[int]:

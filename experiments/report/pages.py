@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from experiments.benchmark.step_time import AGAIN, BASE
 from experiments.errors import UserError
 from experiments.report.rows import (
     TARGET,
@@ -20,7 +21,7 @@ from experiments.report.rows import (
     summary_table,
 )
 from experiments.report.statistics import markdown_table, mean_sd
-from experiments.schedules.requirements import AGAIN, BASE, RULES
+from experiments.schedules import SCHEDULES
 from experiments.studies import windowed_tables
 from experiments.studies.tuned import TUNING, tuned_rate, validation_errors
 
@@ -94,13 +95,13 @@ def needs(workloads: str) -> str:
     lines = [
         (
             f"`{name}`",
-            rule.source,
-            "; ".join(rule.needs) or "nothing",
-            f"{rule.copies}",
-            f"{rule.extra_copies}",
-            *(column[name] for column in times),
+            kind.source,
+            str(kind.requires),
+            f"{kind.copies}",
+            f"{kind.copies - kind.base_copies}",
+            *(column.get(name, "") for column in times),
         )
-        for name, rule in RULES.items()
+        for name, kind in SCHEDULES.items()
     ]
     return markdown_table(header, lines)
 

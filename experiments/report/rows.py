@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.report.outcome import drop_epochs
+from experiments.report.outcome import best_error, drop_epochs
 from experiments.report.statistics import markdown_table, mean_sd, t_limit, t_statistic
 from experiments.run.jobs import FinishedJob
 from experiments.run.record import read_commit
@@ -23,7 +23,7 @@ class EvidenceRow(NamedTuple):
     seed: int
     final_error: float  # percent, after the last epoch
     best_error: float  # percent, the minimum over epochs: picked on the test set
-    area: float  # percent x epochs: the sum of the errors after each epoch
+    area: float  # percent x epochs: the sum of the errors after each epoch, if all are
     # First epoch after which the error is at most the mean final error of multi-step;
     # one more than there are where there is none.
     epochs_to_multistep: int
@@ -63,7 +63,7 @@ def evidence_row(done: FinishedJob, target: float) -> EvidenceRow:
         schedule=done.job.preset,
         seed=config.seed,
         final_error=errors[-1],
-        best_error=min(errors),
+        best_error=best_error(done.rows),
         area=sum(errors),
         epochs_to_multistep=next(reached, len(errors) + 1),
         # Not the sum: compilation and pauses are no part of the method.

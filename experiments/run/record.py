@@ -3,7 +3,6 @@
 metrics.jsonl, one line per epoch, is the record; TensorBoard's files repeat it.
 """
 
-import dataclasses
 import json
 import math
 import shutil
@@ -12,50 +11,47 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from tensorboardX import SummaryWriter
 
 from experiments.errors import UserError
 from experiments.run.distributed import is_primary, wait_for_all
 from experiments.run.environment import PACKAGES, environment
-from experiments.task.config import RunConfig, config_differences, differences
+from experiments.task.config import RunConfig, differences
 
 Row = dict[str, float]
 
 _CONFIG = "config.json"
-_WORKLOAD = "workload.json"
 _ENVIRONMENT = "environment.json"
 _METRICS = "metrics.jsonl"
 _TENSORBOARD = "tensorboard"
-_GRADIENT_NORMS = "gradient_norms.npy"
 CHECKPOINTS = "checkpoints"
 
 
 def open_run(
-    folder: Path, config: RunConfig, workload: dict[str, Any], *, resume: bool
+    folder: Path, config: RunConfig, data: dict[str, Any], *, resume: bool
 ) -> None:
     """Makes the folder of a new run, or checks that this run may go on in it.
 
     Args:
       folder: the run's folder.
       config: what is to be run.
-      workload: what the configuration names and does not hold, as the data set's size.
+      data: what the run depends on besides, as the data set's size.
       resume: whether to go on with a run that is there.
 
     Raises:
       UserError: the folder holds a run and ``resume`` is false, or a run with another
-        configuration or another workload under its name.
+        configuration or other data.
     """
-    if (folder / _CONFIG).exists():
+    path = folder / _CONFIG
+    if path.exists():
         if not resume:
             raise UserError(
                 f"{folder} already holds a run: go on with it with --resume, or choose"
                 " another folder with --out."
             )
-        changed = config_differences(config, _read_json(folder / _CONFIG))
-        # A run that has no such record is one of before there were any.
-        if (folder / _WORKLOAD).exists():
-            changed += differences(workload, _read_json(folder / _WORKLOAD))
+        recorded = _read_json(path)
+        changed = config.differences(_without_data(recorded))
+        changed += differences(data, recorded.get("data", {}))
         if changed:
             raise UserError(
                 f"{folder} holds a run with another configuration"
@@ -64,29 +60,30 @@ def open_run(
             )
     # No process may look into the folder after another has begun to write.
     wait_for_all("run checked")
-    if is_primary():
+    if is_primary() and not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        # The configuration last: where it is, there is a run.
-        if not (folder / _WORKLOAD).exists():
-            _write_json(folder / _WORKLOAD, workload)
-        if not (folder / _CONFIG).exists():
-            _write_json(folder / _CONFIG, dataclasses.asdict(config))
+        _write_json(path, {**config.dependencies(), "data": data})
     wait_for_all("run opened")
 
 
 def is_finished(folder: Path, config: RunConfig) -> bool:
     """Whether the folder holds this very run, all epochs and the last checkpoint."""
     path = folder / _CONFIG
-    if not path.exists() or config_differences(config, _read_json(path)):
+    if not path.exists():
         return False
-    last = config.epochs
-    if (folder / _WORKLOAD).exists():
-        # There where checkpoints are counted in steps.
-        last *= _read_json(folder / _WORKLOAD).get("steps_per_epoch", 1)
+    recorded = _read_json(path)
+    if config.differences(_without_data(recorded)):
+        return False
+    # Where data are streamed, checkpoints are counted in steps.
+    last = config.epochs * recorded.get("data", {}).get("steps_per_epoch", 1)
     return (
         len(read_metrics(folder)) == config.epochs
         and (folder / CHECKPOINTS / str(last)).exists()
     )
+
+
+def _without_data(recorded: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in recorded.items() if key != "data"}
 
 
 def write_environment(folder: Path, data_source: str, devices: str) -> None:
@@ -114,29 +111,6 @@ def read_metrics(folder: Path) -> list[Row]:
     lines = path.read_text().splitlines(keepends=True)
     rows = [json.loads(line) for line in lines if line.endswith("\n")]
     return [{k: math.nan if v is None else v for k, v in r.items()} for r in rows]
-
-
-def write_gradient_norms(folder: Path, norms: np.ndarray) -> None:
-    """Writes the norms of a run's gradients, shape (norms,), evenly spaced over it."""
-    part = folder / f"{_GRADIENT_NORMS}.part"
-    with part.open("wb") as file:
-        np.save(file, norms)
-    part.replace(folder / _GRADIENT_NORMS)
-
-
-def read_gradient_norms(folder: Path) -> np.ndarray:
-    """Reads the norms of a run's gradients, shape (norms,).
-
-    Raises:
-      UserError: the run has not recorded them, or is not finished.
-    """
-    path = folder / _GRADIENT_NORMS
-    if not path.exists():
-        raise UserError(
-            f"{folder} has no norms of gradients: make a run there with"
-            " --record-gradient-norms, to its end."
-        )
-    return np.load(path)
 
 
 class MetricsWriter:

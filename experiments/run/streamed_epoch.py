@@ -1,26 +1,24 @@
-"""Training on data that do not fit the device: a jitted call for every batch.
+"""An epoch on data that do not fit the device: a jitted call for every batch.
 
-The step is that of data on the device. What an epoch has come to can be saved between
-any two steps and gone on with, bit for bit.
+What an epoch has come to can be saved between any two steps and gone on with, bit for
+bit.
 """
 
 import contextlib
 from collections import deque
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from experiments.data.image_folder import ImageFolder
 from experiments.data.streamed import StreamedDataset
 from experiments.run.checkpoints import Checkpoints
 from experiments.run.devices import ONE_DEVICE, Devices
-from experiments.run.epoch import Metrics, TrainState, make_step
+from experiments.run.epoch import STATISTICS_BATCHES, Epoch, Metrics, make_step
 from experiments.run.evaluation import batch_sums
-from experiments.schedules import Schedule
-from experiments.task.workloads import Workload
+from experiments.run.setup import Training, TrainState
 
 # Steps that may wait on the device, each with its batch in the device's memory.
 _MOST_IN_FLIGHT = 2
@@ -50,91 +48,119 @@ class StreamState(NamedTuple):
         )
 
 
-class StreamedEpoch:
-    """An epoch of training on batches that are read meanwhile.
+class StreamedEpoch(Epoch):
+    """An epoch on batches that are read meanwhile.
 
-    Calling it trains from where the state is to the end of the epoch and evaluates. It
-    holds the reader, whose state belongs into a checkpoint beside the training's.
+    It holds the reader, whose state belongs into a checkpoint beside the training's.
     """
 
     def __init__(
         self,
-        graphdef: nnx.GraphDef,
-        schedule: Schedule,
-        order_key: jax.Array,
-        workload: Workload,
+        training: Training,
         dataset: StreamedDataset,
         devices: Devices = ONE_DEVICE,
     ):
         """Builds the jitted functions and opens the reader.
 
         Args:
-          graphdef: the model without its state.
-          schedule: the optimizer and its rate.
-          order_key: it gives the order of the examples, and what is random in reading
-            and in augmenting them.
-          workload: what makes the network's inputs of the data set's.
+          training: what a run begins with.
           dataset: what is read.
           devices: what to train on; each computes its share of every batch, and every
             process reads the share of its devices.
         """
-        self.steps_per_epoch = len(dataset.train) // workload.batch_size
-        self._dataset, self._devices = dataset, devices
-        # No constant: all seeds have the same compiled code.
-        self._order_key = order_key
+        super().__init__(training, devices)
+        graphdef, _, scheduled, order_key, workload, self._steps = training
+        self._images = {"validation": dataset.validation, "test": dataset.test}
+        self._dataset = dataset
         # Evaluation needs less memory than training: what fits there fits here.
         self._share = (workload.batch_size, *devices.process)
-        seed = int(jax.random.bits(order_key, dtype=jnp.uint32))
-        self._reader = dataset.train_batches(seed, *self._share)
-        step = make_step(graphdef, schedule, workload)
+        self._seed = int(jax.random.bits(order_key, dtype=jnp.uint32))
+        self._reader = dataset.train_batches(self._seed, *self._share)
+        step_on = make_step(training)
 
         def train_step(state: StreamState, batch, order_key):
             train, index = state.train, state.step
             key = jax.random.fold_in(order_key, train.epoch)
             key = jax.random.fold_in(key, index)
-            steps_done = train.epoch * self.steps_per_epoch
-            rate = schedule.learning_rate(train.opt_state, steps_done)
+            steps_done = train.epoch * self._steps
+            rate = scheduled.learning_rate(train.opt_state, steps_done)
             first_rate = jnp.where(index == 0, rate, state.first_rate)
-            train, loss = step(train, batch["inputs"], batch["labels"], key)
+            train, loss = step_on(train, batch["inputs"], batch["labels"], key)
             state = StreamState(train, index + 1, state.loss_sum + loss, first_rate)
             return state, loss
 
-        def end(state: StreamState):
-            train = state.train
-            params, opt_state = schedule.end_epoch(train.params, train.opt_state)
-            train = train._replace(params=params, opt_state=opt_state)
-            return state._replace(train=train)
-
-        def add(sums, train: TrainState, batch):
-            params = schedule.evaluation_params(train.opt_state, train.params)
-            model = nnx.merge(graphdef, params, train.rest)
+        def add(sums, params, rest, batch):
+            model = nnx.merge(graphdef, params, rest)
             model.eval()
             valid = batch["labels"] >= 0
             labels = jnp.maximum(batch["labels"], 0)
             inputs = workload.preprocess(batch["inputs"])
             return jax.tree.map(jnp.add, sums, batch_sums(model, inputs, labels, valid))
 
-        def close(state: StreamState, metrics: Metrics):
-            train = state.train
-            opt_state = train.opt_state
-            if "validation_loss" in metrics:
-                loss = metrics["validation_loss"]
-                opt_state = schedule.validated(opt_state, loss)
-            metrics = metrics | schedule.metrics(opt_state)
-            metrics["learning_rate"] = state.first_rate
-            metrics["train_loss"] = state.loss_sum / self.steps_per_epoch
-            train = train._replace(opt_state=opt_state, epoch=train.epoch + 1)
-            return StreamState.of(train), metrics
-
         self._step = devices.jit(train_step, donate_argnums=0)
-        self._end = devices.jit(end, donate_argnums=0)
         self._add = devices.jit(add)
-        self._close = devices.jit(close, donate_argnums=0)
+
+    def __call__(
+        self,
+        state: StreamState,
+        after_step: Callable[[StreamState, int], None] = lambda state, step: None,
+        *,
+        evaluated: bool = True,
+    ) -> tuple[StreamState, Metrics]:
+        """As :meth:`Epoch.__call__`, from a state which the reader's belongs to."""
+        train, metrics = super().__call__(state, after_step, evaluated=evaluated)
+        return self.devices.replicate(StreamState.of(train)), metrics
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Of "validation" and "test", those that there are."""
+        return tuple(x for x, images in self._images.items() if images is not None)
+
+    def train(
+        self, state: StreamState, after_step: Callable[[StreamState, int], None]
+    ) -> tuple[TrainState, Metrics]:
+        """Does the steps of an epoch that are left."""
+        in_flight = InFlight()
+        for step in range(int(state.step) + 1, self._steps + 1):
+            batch = self.devices.share(next(self._reader))
+            state, loss = self._step(state, batch, self.training.order_key)
+            in_flight.add(loss)
+            if step < self._steps:
+                after_step(state, step)
+        return state.train, {
+            "learning_rate": state.first_rate,
+            "train_loss": state.loss_sum / self._steps,
+        }
+
+    def evaluate(
+        self, part: str, params: Any, rest: Any
+    ) -> tuple[jax.Array, jax.Array]:
+        """Returns mean loss and error in percent on one of the parts, shape ()."""
+        images = self._images[part]
+        assert images is not None
+        sums = (jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32))
+        sums = self.devices.replicate(sums)
+        in_flight = InFlight()
+        with contextlib.closing(self._dataset.in_order(images, *self._share)) as reader:
+            for batch in reader:
+                sums = self._add(sums, params, rest, self.devices.share(batch))
+                in_flight.add(sums[0])
+        loss, wrong = sums
+        return loss / len(images), 100.0 * wrong / len(images)
+
+    def statistics_batches(self, epoch: int) -> Iterator[jax.Array]:
+        """Batches of training images, read anew with a seed of the epoch's own."""
+        seed = self._seed + 1 + epoch
+        preprocess = self.training.workload.preprocess
+        with contextlib.closing(
+            self._dataset.train_batches(seed, *self._share)
+        ) as reader:
+            for _, batch in zip(range(STATISTICS_BATCHES), reader, strict=False):
+                yield preprocess(self.devices.share(batch)["inputs"])
 
     def save(self, checkpoints: Checkpoints, state: StreamState) -> None:
         """Saves the state and that of the reader."""
-        train = state.train
-        number = int(train.epoch) * self.steps_per_epoch + int(state.step)
+        number = int(state.epoch) * self._steps + int(state.step)
         checkpoints.save(number, state, self._reader.get_state())
 
     def restore_latest(
@@ -149,53 +175,6 @@ class StreamedEpoch:
     def close(self) -> None:
         """Ends the reader's threads."""
         self._reader.close()
-
-    def __call__(
-        self,
-        state: StreamState,
-        after_step: Callable[[StreamState, int], None] = lambda state, step: None,
-    ) -> tuple[StreamState, Metrics]:
-        """Trains to the end of the epoch and evaluates.
-
-        Args:
-          state: before a step of an epoch, which the reader's state belongs to; it is
-            donated.
-          after_step: called with the state after a step and the number of steps done in
-            the epoch; not after the last one.
-
-        Returns:
-          The state before the first step of the next epoch, and scalars to record.
-        """
-        in_flight = InFlight()
-        for step in range(int(state.step) + 1, self.steps_per_epoch + 1):
-            batch = self._devices.share(next(self._reader))
-            state, loss = self._step(state, batch, self._order_key)
-            in_flight.add(loss)
-            if step < self.steps_per_epoch:
-                after_step(state, step)
-        state = self._end(state)
-        metrics: Metrics = {}
-        for part, images in (
-            ("validation", self._dataset.validation),
-            ("test", self._dataset.test),
-        ):
-            if images is not None:
-                loss, error = self._evaluate(state.train, images)
-                metrics |= {f"{part}_loss": loss, f"{part}_error": error}
-        return self._close(state, metrics)
-
-    def _evaluate(
-        self, train: TrainState, images: ImageFolder
-    ) -> tuple[jax.Array, jax.Array]:
-        sums = (jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32))
-        sums = self._devices.replicate(sums)
-        in_flight = InFlight()
-        with contextlib.closing(self._dataset.in_order(images, *self._share)) as reader:
-            for batch in reader:
-                sums = self._add(sums, train, self._devices.share(batch))
-                in_flight.add(sums[0])
-        loss, wrong = sums
-        return loss / len(images), 100.0 * wrong / len(images)
 
 
 class InFlight:

@@ -1,22 +1,18 @@
 """The training loop: one jitted function per epoch, one checkpoint per epoch."""
 
 import contextlib
-import dataclasses
 import json
 import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
-from flax import nnx
 
 from autodrop_optax.refinement import recorded_gradient_norms
 from experiments.data.dataset import Dataset, hold_out
 from experiments.data.streamed import StreamedDataset
-from experiments.errors import UserError, choose
 from experiments.run.checkpoints import Checkpoints
 from experiments.run.devices import ONE_DEVICE, Devices
 from experiments.run.distributed import (
@@ -25,7 +21,8 @@ from experiments.run.distributed import (
     is_primary,
     wait_for_all,
 )
-from experiments.run.epoch import Epoch, EpochFn, EpochOnDevice, TrainState, make_epoch
+from experiments.run.epoch import Epoch, EpochOnDevice
+from experiments.run.gradient_norms import write_gradient_norms
 from experiments.run.interrupts import DeferredInterrupt
 from experiments.run.record import (
     CHECKPOINTS,
@@ -35,13 +32,10 @@ from experiments.run.record import (
     open_run,
     read_metrics,
     write_environment,
-    write_gradient_norms,
 )
+from experiments.run.setup import Training
 from experiments.run.streamed_epoch import StreamedEpoch, StreamState
-from experiments.schedules import SCHEDULES, Schedule
 from experiments.task.config import RunConfig
-from experiments.task.recipe import Recipe
-from experiments.task.workloads import WORKLOADS, Workload
 
 CHECKPOINT_STEPS = 1000
 
@@ -77,9 +71,11 @@ def train(
       ``learning_rate`` is that of its first step, of schedules that train or find their
       rate that of the step before; ``train_loss`` is the mean over its
       steps; ``test_loss`` and ``test_error``, in percent, are of the parameters after
-      it, and ``validation_loss`` and ``validation_error`` too where examples are held
-      out; ``seconds`` is the time since the row before, checkpoint included; the others
-      are those of :func:`autodrop_metrics` or what the schedule puts in their place.
+      it, or those that a person would use in their place, as an average, and NaN where
+      there was no evaluation; ``validation_loss`` and ``validation_error`` too where
+      examples are held out; ``seconds`` is the time since the row before, checkpoint
+      included; the others are those of :func:`autodrop_metrics`, or what the
+      schedule puts in their place.
 
     Raises:
       UserError: the run in ``folder`` must not be overwritten or resumed; the devices
@@ -89,13 +85,11 @@ def train(
         dataset = dataset.hold_out(config.validation_fraction)
     else:
         dataset = hold_out(dataset, config.validation_fraction)
-    workload = describe(config, dataset)
-    check_same(
-        json.dumps([dataclasses.asdict(config), workload, str(folder), resume]),
-        "the run",
-    )
-    state, run_epoch = start(config, dataset, devices)
-    open_run(folder, config, workload, resume=resume)
+    data = describe(config, dataset)
+    everything = [config.dependencies(), data, str(folder), resume]
+    check_same(json.dumps(everything), "the run")
+    state, run_epoch = set_up(config, dataset, devices)
+    open_run(folder, config, data, resume=resume)
     if is_finished(folder, config):
         return read_metrics(folder)
     with Checkpoints(folder / CHECKPOINTS) as checkpoints:
@@ -116,7 +110,8 @@ def train(
 
             started = time.perf_counter()
             for epoch in range(epochs_done + 1, config.epochs + 1):
-                state, metrics = run_epoch(state, after_step)
+                evaluated = config.evaluates(epoch)
+                state, metrics = run_epoch(state, after_step, evaluated=evaluated)
                 values = {k: float(v) for k, v in jax.device_get(metrics).items()}
                 now = time.perf_counter()
                 row = {**values, "epoch": epoch, "seconds": now - started}
@@ -136,41 +131,30 @@ def train(
 
 
 def describe(config: RunConfig, dataset: Dataset | StreamedDataset) -> dict[str, Any]:
-    """Returns what a run's course depends on, but its configuration only names."""
-    workload = choose(WORKLOADS, "workload", config.workload)
+    """Returns what a run depends on besides its configuration: the data."""
     # The images' last bits may differ between versions of NumPy; labels are integers.
     labels = jax.device_get((dataset.train_labels, dataset.test_labels))
     checksum = 0
     for array in labels:
         checksum = zlib.crc32(array.tobytes(), checksum)
-    description = {
+    description: dict[str, Any] = {
         "train_examples": len(dataset.train_labels),
         "test_examples": len(dataset.test_labels),
         "labels_crc32": f"{checksum:08x}",
-        "batch_size": workload.batch_size,
-        "learning_rate": workload.learning_rate,
     }
     if isinstance(dataset, StreamedDataset):
         # Of which checkpoints are counted.
-        steps = len(dataset.train_labels) // workload.batch_size
-        description["steps_per_epoch"] = steps
+        size = config.recipe(steps_per_epoch=0).batch_size
+        description["steps_per_epoch"] = len(dataset.train_labels) // size
     return description
 
 
-def start(
-    config: RunConfig, dataset: Dataset | StreamedDataset, devices: Devices
-) -> tuple[Any, Epoch]:
-    """Returns the state before the first epoch, and what does an epoch and saves it."""
-    if isinstance(dataset, StreamedDataset):
-        return set_up_stream(config, dataset, devices)
-    state, run_epoch = set_up(config, dataset, devices)
-    return state, EpochOnDevice(run_epoch, devices.replicate(dataset))
-
-
 def set_up(
-    config: RunConfig, dataset: Dataset, devices: Devices = ONE_DEVICE
-) -> tuple[TrainState, EpochFn]:
-    """Returns the state before the first epoch, and the function that does an epoch.
+    config: RunConfig,
+    dataset: Dataset | StreamedDataset,
+    devices: Devices = ONE_DEVICE,
+) -> tuple[Any, Epoch]:
+    """Returns the state before the first epoch, and what does an epoch and saves it.
 
     Args:
       config: the run.
@@ -178,78 +162,7 @@ def set_up(
       devices: what to train on.
     """
     training = Training.of(config, dataset, devices)
-    run_epoch = make_epoch(
-        training.graphdef,
-        training.schedule,
-        training.order_key,
-        training.workload,
-        training.steps_per_epoch,
-        devices,
-    )
-    return devices.replicate(training.state), run_epoch
-
-
-def set_up_stream(
-    config: RunConfig, dataset: StreamedDataset, devices: Devices = ONE_DEVICE
-) -> tuple[StreamState, StreamedEpoch]:
-    """As :func:`set_up`, for data that do not fit the device."""
-    training = Training.of(config, dataset, devices)
-    run_epoch = StreamedEpoch(
-        training.graphdef,
-        training.schedule,
-        training.order_key,
-        training.workload,
-        dataset,
-        devices,
-    )
-    return devices.replicate(StreamState.of(training.state)), run_epoch
-
-
-class Training(NamedTuple):
-    """What a run begins with, whatever kind of data it has."""
-
-    graphdef: nnx.GraphDef
-    state: TrainState
-    schedule: Schedule
-    order_key: jax.Array
-    workload: Workload
-    steps_per_epoch: int
-
-    @classmethod
-    def of(
-        cls,
-        config: RunConfig,
-        dataset: Dataset | StreamedDataset,
-        devices: Devices = ONE_DEVICE,
-    ) -> "Training":
-        """Initialises the network and the optimizer.
-
-        Raises:
-          UserError: the devices cannot share a batch evenly; a batch is larger than the
-            data set.
-        """
-        workload = choose(WORKLOADS, "workload", config.workload)
-        devices.check_divides(workload.batch_size)
-        steps_per_epoch = len(dataset.train_labels) // workload.batch_size
-        if not steps_per_epoch:
-            raise UserError(
-                f"{len(dataset.train_labels)} training examples fill no batch of"
-                f" {workload.batch_size}, which is {config.workload}'s."
-            )
-        init_key, order_key = jax.random.split(jax.random.key(config.seed))
-        model = workload.model(
-            dataset, nnx.Rngs(init_key), dtype=jnp.dtype(config.compute_dtype)
-        )
-        graphdef, params, rest = nnx.split(model, nnx.Param, ...)
-        # Plain dictionaries of arrays: what optax, AutoDrop and Orbax all take as it
-        # is.
-        params, rest = nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
-        build = choose(SCHEDULES, "schedule", config.schedule)
-        schedule = build(config, Recipe.of(config, workload, steps_per_epoch))
-        state = TrainState(
-            params=params,
-            rest=rest,
-            opt_state=schedule.optimizer.init(params),
-            epoch=jnp.zeros((), jnp.int32),
-        )
-        return cls(graphdef, state, schedule, order_key, workload, steps_per_epoch)
+    if isinstance(dataset, StreamedDataset):
+        state = devices.replicate(StreamState.of(training.state))
+        return state, StreamedEpoch(training, dataset, devices)
+    return devices.replicate(training.state), EpochOnDevice(training, dataset, devices)

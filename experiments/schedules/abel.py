@@ -1,6 +1,7 @@
 """ABEL: the rate decays when the norm of the weights bounces."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,14 @@ import optax
 
 from experiments.schedules._checks import check_count, check_number
 from experiments.schedules._trees import require_params, scaled, squared_norm
+from experiments.schedules.schedule import (
+    Requirements,
+    Schedule,
+    ScheduledOptimizer,
+    behind,
+    check_fraction,
+)
+from experiments.task.recipe import Recipe
 
 
 class AbelState(NamedTuple):
@@ -108,3 +117,28 @@ def abel(
         return scaled(updates, state.scale), state
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+@dataclass(frozen=True)
+class Abel(Schedule):
+    """The rate dropped after the weights' norm bounced (Lewkowycz 2021)."""
+
+    drop_factor: float | None = None
+    """What a decay multiplies the rate by; None: the workload's recipe."""
+    last_decay: float = 0.85
+    """Fraction of the run after which the rate decays in any case."""
+
+    source: ClassVar = "Lewkowycz 2021"
+    requires: ClassVar = Requirements(rate=True, total_steps=True, epoch_length=True)
+
+    def __post_init__(self):
+        check_fraction("last_decay", self.last_decay)
+
+    def build(self, recipe: Recipe) -> ScheduledOptimizer:
+        """The link behind the recipe's optimizer."""
+        link = abel(
+            recipe.steps_per_epoch,
+            last_decay_epoch=max(1, round(self.last_decay * recipe.epochs)),
+            decay_factor=cast(float, self.drop_factor),
+        )
+        return behind(link, recipe)

@@ -1,7 +1,8 @@
 """The distance-based diagnostic: the iterates no longer get away from their start."""
 
 import math
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,8 @@ import optax
 from autodrop_optax._once import once
 from experiments.schedules._checks import check_count, check_number
 from experiments.schedules._trees import require_params, scaled, squared_norm
+from experiments.schedules.schedule import RATE, Schedule, ScheduledOptimizer, behind
+from experiments.task.recipe import Recipe
 
 
 class DistanceState(NamedTuple):
@@ -141,3 +144,16 @@ def _checkpoints(ratio: float, first_power: int) -> list[int]:
             " below 2**31 steps: take a smaller one."
         )
     return found
+
+
+@dataclass(frozen=True)
+class Distance(Schedule):
+    """The rate halved where the parameters no longer get away (Pesme et al. 2020)."""
+
+    source: ClassVar = "Pesme et al. 2020"
+    requires: ClassVar = RATE
+    copies: ClassVar = 2
+
+    def build(self, recipe: Recipe) -> ScheduledOptimizer:
+        """The link behind the recipe's optimizer."""
+        return behind(distance_diagnostic(), recipe)

@@ -1,6 +1,7 @@
 """MoMo with its step size in the state, where it can be read."""
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,8 @@ import optax
 
 from experiments.schedules._checks import check_number
 from experiments.schedules._trees import dot, require_params, squared_norm
+from experiments.schedules.schedule import Requirements, Schedule, ScheduledOptimizer
+from experiments.task.recipe import Recipe
 
 
 class MomoState(NamedTuple):
@@ -59,3 +62,18 @@ def recorded_momo(
         return updates, MomoState(rate, inner)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+@dataclass(frozen=True)
+class Momo(Schedule):
+    """SGD with momentum at a Polyak step, at most 1 (Schaipp et al. 2023)."""
+
+    source: ClassVar = "Schaipp et al. 2023"
+    requires: ClassVar = Requirements(also="the loss and a lower bound of it")
+
+    def build(self, recipe: Recipe) -> ScheduledOptimizer:
+        """The optimizer alone."""
+        return ScheduledOptimizer(
+            recorded_momo(beta=recipe.momentum, weight_decay=recipe.penalty),
+            lambda state, _: state.learning_rate,
+        )

@@ -1,6 +1,7 @@
 """Pflug's diagnostic: successive gradients that disagree are stationary noise."""
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,8 @@ import optax
 
 from experiments.schedules._checks import check_count, check_number
 from experiments.schedules._trees import dot, scaled, zeros
+from experiments.schedules.schedule import Requirements, Schedule, ScheduledOptimizer
+from experiments.task.recipe import Recipe
 
 
 class PflugState(NamedTuple):
@@ -92,3 +95,25 @@ def pflug(
         )
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+@dataclass(frozen=True)
+class Pflug(Schedule):
+    """The rate halved where successive gradients disagree (Pflug 1990)."""
+
+    burn_in: int | None = None
+    """Steps before the sum counts, which the papers tune; None: those of an epoch."""
+
+    source: ClassVar = "Pflug 1990"
+    requires: ClassVar = Requirements(rate=True, also="a burn-in")
+    copies: ClassVar = 2
+
+    def build(self, recipe: Recipe) -> ScheduledOptimizer:
+        """The wrapper around the recipe's optimizer."""
+        rate = recipe.learning_rate
+        burn_in = recipe.steps_per_epoch if self.burn_in is None else self.burn_in
+        return ScheduledOptimizer(
+            optimizer=pflug(recipe.optimizer(rate), burn_in=burn_in),
+            learning_rate=lambda state, _: rate * state.scale,
+            metrics=lambda state: {"num_drops": state.num_drops},
+        )

@@ -1,12 +1,20 @@
 """The rate dropped where the validation loss no longer falls."""
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, cast
 
 import optax
 
-from experiments.errors import UserError
-from experiments.schedules.schedule import Params, Schedule, observed
-from experiments.task.config import RunConfig
+from autodrop_optax import autodrop_metrics, end_epoch
+from experiments.schedules.schedule import (
+    Params,
+    Requirements,
+    Schedule,
+    ScheduledOptimizer,
+    check_fraction,
+    check_positive,
+    observed,
+)
 from experiments.task.recipe import Recipe
 
 
@@ -17,45 +25,58 @@ class PlateauState(NamedTuple):
     plateau: optax.contrib.ReduceLROnPlateauState
 
 
-def plateau(config: RunConfig, recipe: Recipe) -> Schedule:
+@dataclass(frozen=True)
+class Plateau(Schedule):
     """The recipe's rate, dropped where the validation loss no longer falls.
 
-    Raises:
-      UserError: the run has no validation set.
+    `optax.contrib.reduce_on_plateau` on the validation loss of each epoch.
     """
-    if not config.validation_fraction:
-        raise UserError(
-            "the schedule plateau looks at the validation loss: give a"
-            " validation_fraction, as 0.1."
+
+    drop_factor: float | None = None
+    """What a drop multiplies the rate by; None: the workload's recipe."""
+    patience: int = 5
+    """Epochs without improvement before a drop."""
+    rtol: float = 1e-4
+    """Relative decrease of the loss that counts as improvement."""
+    cooldown: int = 0
+    """Epochs after a drop that do not count."""
+
+    requires: ClassVar = Requirements(rate=True, validation=True)
+
+    def __post_init__(self):
+        if self.drop_factor is not None:
+            check_fraction("drop_factor", self.drop_factor)
+        check_positive("patience", self.patience)
+
+    def build(self, recipe: Recipe) -> ScheduledOptimizer:
+        """Scales the updates; an epoch's loss changes the scale."""
+        link = observed(recipe.optimizer(recipe.learning_rate), recipe)
+        base = optax.with_extra_args_support(link)
+        reduce = optax.contrib.reduce_on_plateau(
+            factor=cast(float, self.drop_factor),
+            patience=self.patience,
+            rtol=self.rtol,
+            cooldown=self.cooldown,
         )
-    options = config.plateau
-    factor = options.drop_factor
-    if factor is None:
-        factor = recipe.drop_factor
-    base = observed(recipe.optimizer(recipe.learning_rate), recipe.learning_rate)
-    reduce = optax.contrib.reduce_on_plateau(
-        factor=factor,
-        patience=options.patience,
-        rtol=options.rtol,
-        cooldown=options.cooldown,
-    )
 
-    def init(params: Params) -> Any:
-        whole: Any = reduce.init(params)
-        return PlateauState(base.init(params), whole)
+        def init(params: Params) -> Any:
+            whole: Any = reduce.init(params)
+            return PlateauState(base.init(params), whole)
 
-    def update(updates, state: Any, params: Params | None = None, **extra):
-        updates, inner = base.update(updates, state.optimizer, params, **extra)
-        updates = optax.tree.scale(state.plateau.scale, updates)
-        return updates, state._replace(optimizer=inner)
+        def update(updates, state: Any, params: Params | None = None, **extra):
+            updates, inner = base.update(updates, state.optimizer, params, **extra)
+            updates = optax.tree.scale(state.plateau.scale, updates)
+            return updates, state._replace(optimizer=inner)
 
-    def validated(state, loss):
-        # An epoch is its step: it has no updates of its own to scale.
-        _, after = reduce.update({}, state.plateau, value=loss)
-        return state._replace(plateau=after)
+        def validated(state, loss):
+            # An epoch is its step: it has no updates of its own to scale.
+            _, after = reduce.update({}, state.plateau, value=loss)
+            return state._replace(plateau=after)
 
-    return Schedule(
-        optimizer=optax.GradientTransformationExtraArgs(init, update),
-        learning_rate=lambda state, _: recipe.learning_rate * state.plateau.scale,
-        validated=validated,
-    )
+        return ScheduledOptimizer(
+            optimizer=optax.GradientTransformationExtraArgs(init, update),
+            learning_rate=lambda state, _: recipe.learning_rate * state.plateau.scale,
+            metrics=autodrop_metrics,
+            end_epoch=end_epoch,
+            validated=validated,
+        )

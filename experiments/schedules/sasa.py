@@ -1,6 +1,7 @@
 """SASA+: a test of whether the iterates have reached their stationary distribution."""
 
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,8 @@ from jax.scipy.special import betainc
 
 from experiments.schedules._checks import check_choice, check_count, check_number
 from experiments.schedules._trees import dot, require_params, scaled, squared_norm
+from experiments.schedules.schedule import RATE, Schedule, ScheduledOptimizer, behind
+from experiments.task.recipe import Recipe
 
 
 class SasaState(NamedTuple):
@@ -211,3 +214,31 @@ def zero_mean_test(
 
     both_inside = inside(older) & inside(newer)
     return p_value, (older * newer > 0) & (~strict | both_inside)
+
+
+@dataclass(frozen=True)
+class Sasa(Schedule):
+    """A tenth of the rate where the squared norm has no trend (Zhang et al. 2020)."""
+
+    test: Literal["interval", "halves"] = "interval"
+    """What counts as stationary; halves: the stricter test of the authors' program."""
+    test_every: int | None = None
+    """Steps from one test to the next; None: an epoch's, at most 1000."""
+
+    source: ClassVar = "Zhang et al. 2020"
+    requires: ClassVar = RATE
+
+    def build(self, recipe: Recipe) -> ScheduledOptimizer:
+        """The link behind the recipe's optimizer."""
+        every = self.test_every
+        if every is None:
+            every = min(1000, recipe.steps_per_epoch)
+        return behind(sasa_plus(test_every=every, test=self.test), recipe)
+
+
+@dataclass(frozen=True)
+class SasaHalves(Sasa):
+    """As sasa, with the stricter test of the authors' program."""
+
+    test: Literal["interval", "halves"] = "halves"
+    """What counts as stationary."""

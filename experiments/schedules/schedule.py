@@ -1,7 +1,10 @@
-"""What a schedule is, and how the angular velocity is recorded beside it."""
+"""A schedule: a rule for the learning rate, its options, and what it asks for."""
 
+import abc
+import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Self, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,91 +16,192 @@ from autodrop_optax import (
     end_epoch,
     epoch_autodrop,
 )
+from experiments.errors import UserError
 from experiments.task.recipe import Recipe
 
 Params = Any  # tree of arrays
 
 
-def unmoved(opt_state: optax.OptState, validation_loss: jax.Array) -> optax.OptState:
-    """The state as it is."""
-    del validation_loss
-    return opt_state
-
-
-def trained(opt_state: optax.OptState, params: Params) -> Params:
-    """The parameters as they are."""
-    del opt_state
-    return params
-
-
-class Schedule(NamedTuple):
+class ScheduledOptimizer(NamedTuple):
     """An optimizer with its rate, and how to read that rate off."""
 
-    # Its state holds one state of AutoDrop that knows epochs, so that the angular
-    # velocity is always recorded. It is given each step's loss as `value`.
-    optimizer: optax.GradientTransformationExtraArgs
+    # It is given the parameters and, as `value`, each step's loss.
+    optimizer: optax.GradientTransformation
     # (optimizer state, steps done, shape (), int32) -> rate of the next step, shape ().
-    learning_rate: Callable[[optax.OptState, jax.Array], jax.Array]
+    learning_rate: Callable[[Any, jax.Array], jax.Array]
     # What else to record at the end of an epoch, scalars by name.
-    metrics: Callable[[optax.OptState], dict[str, jax.Array]] = autodrop_metrics
-    # (parameters, optimizer state) -> the same after the end of an epoch.
-    end_epoch: Callable[[Params, optax.OptState], tuple[Params, optax.OptState]] = (
-        end_epoch
-    )
-    # (optimizer state, parameters trained) -> parameters to evaluate.
-    evaluation_params: Callable[[optax.OptState, Params], Params] = trained
-    # (optimizer state, validation loss, shape ()) -> optimizer state, after each epoch
-    # where examples are held out.
-    validated: Callable[[optax.OptState, jax.Array], optax.OptState] = unmoved
+    metrics: Callable[[Any], dict[str, jax.Array]] = lambda state: {}
+    # (parameters, optimizer state) -> the same after the end of an epoch. None: no
+    # AutoDrop of epochs is in the state; it observes from apart.
+    end_epoch: Callable[[Params, Any], tuple[Params, Any]] | None = None
+    # (optimizer state, parameters) -> the parameters that a person would use. None:
+    # those that are trained.
+    eval_params: Callable[[Any, Params], Params] | None = None
+    # (optimizer state, validation loss, shape ()) -> optimizer state, after each epoch.
+    validated: Callable[[Any, jax.Array], Any] | None = None
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What a schedule's defaults do not give, beside the loss, the model and the data.
+
+    Attributes:
+      rate: a learning rate that suits the task.
+      total_steps: how long the run will be.
+      validation: a metric on data that is not trained on.
+      first_run: a run of the same task before this one.
+      epoch_length: steps per epoch, or when an epoch ends.
+      also: anything else, in words.
+    """
+
+    rate: bool = False
+    total_steps: bool = False
+    validation: bool = False
+    first_run: bool = False
+    epoch_length: bool = False
+    also: str = ""
+
+    def __str__(self) -> str:
+        told = {
+            "a rate": self.rate,
+            "total steps": self.total_steps,
+            "a validation metric": self.validation,
+            "a first run": self.first_run,
+            "the epoch length": self.epoch_length,
+            self.also: bool(self.also),
+        }
+        return "; ".join(name for name, told in told.items() if told) or "nothing"
+
+    @property
+    def level(self) -> str:
+        """The key of LEVELS that says what is required."""
+        counted = ("rate", "validation", "total_steps", "first_run")
+        required = tuple(name for name in counted if getattr(self, name))
+        return {names: level for level, names in LEVELS.items()}[required]
+
+
+# From nothing on; the epoch's length and what stands in `also` are no guesses about the
+# task, and are not counted.
+LEVELS: dict[str, tuple[str, ...]] = {
+    "nothing": (),
+    "a rate": ("rate",),
+    "a rate, a validation set": ("rate", "validation"),
+    "a rate, the total steps": ("rate", "total_steps"),
+    "a rate, the total steps, a first run": ("rate", "total_steps", "first_run"),
+}
+RATE = Requirements(rate=True)
+RATE_AND_STEPS = Requirements(rate=True, total_steps=True)
+
+
+@dataclass(frozen=True)
+class Schedule(abc.ABC):
+    """A rule for the learning rate; its options are the fields of a subclass.
+
+    An option that is None and that the recipe has too is the recipe's.
+    """
+
+    source: ClassVar[str] = ""  # authors and year
+    requires: ClassVar[Requirements] = RATE
+    # Of the parameters, float32, in the state of the whole optimizer; and in that of
+    # the optimizer which it is set beside, SGD with momentum or AdamW.
+    copies: ClassVar[int] = 1
+    base_copies: ClassVar[int] = 1
+
+    @abc.abstractmethod
+    def build(self, recipe: Recipe) -> ScheduledOptimizer:
+        """Makes the optimizer of a run; options are filled in.
+
+        Raises:
+          ValueError: an option is out of its range.
+        """
+
+    def filled(self, recipe: Recipe) -> Self:
+        """Returns the schedule with the recipe's values in place of None."""
+        empty = {
+            field.name: getattr(recipe, field.name)
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) is None and hasattr(recipe, field.name)
+        }
+        return dataclasses.replace(self, **empty)
+
+
+def check_fraction(name: str, value: float) -> None:
+    """Raises a UserError unless a value is from 0 to 1."""
+    if not 0 <= value <= 1:
+        raise UserError(f"{name} must be from 0 to 1, got {value}.")
+
+
+def check_positive(name: str, value: float) -> None:
+    """Raises a UserError unless a value is above 0."""
+    if not value > 0:
+        raise UserError(f"{name} must be above 0, got {value}.")
 
 
 def observed(
-    optimizer: optax.GradientTransformation, learning_rate: float
-) -> optax.GradientTransformationExtraArgs:
+    optimizer: optax.GradientTransformation, recipe: Recipe
+) -> optax.GradientTransformation:
     """An optimizer whose angular velocity is recorded and whose course is its own."""
-    return optax.chain(
-        optimizer, epoch_autodrop(learning_rate, threshold=0.0, averaging=False)
+    return optax.chain(optimizer, observer(recipe))
+
+
+def observer(recipe: Recipe) -> optax.GradientTransformation:
+    """AutoDrop of epochs that only measures."""
+    return epoch_autodrop(recipe.learning_rate, threshold=0.0, averaging=False)
+
+
+def follow(rate: optax.Schedule, recipe: Recipe) -> ScheduledOptimizer:
+    """The recipe's optimizer with a rate that is a function of the step."""
+    return ScheduledOptimizer(
+        optimizer=observed(recipe.optimizer(rate), recipe),
+        learning_rate=lambda _, step: jnp.asarray(rate(step), jnp.float32),
+        metrics=autodrop_metrics,
+        end_epoch=end_epoch,
     )
 
 
-def follow(rate: optax.Schedule, recipe: Recipe) -> Schedule:
-    """The recipe's optimizer with a rate that is a function of the step."""
-    return Schedule(
-        optimizer=observed(recipe.optimizer(rate), recipe.learning_rate),
-        learning_rate=lambda _, step: jnp.asarray(rate(step), jnp.float32),
+def behind(link: optax.GradientTransformation, recipe: Recipe) -> ScheduledOptimizer:
+    """The recipe's optimizer with a link behind it that scales its updates.
+
+    Args:
+      link: its state has a ``scale`` and a ``num_drops``.
+      recipe: of the run.
+    """
+    rate = recipe.learning_rate
+    return ScheduledOptimizer(
+        optimizer=optax.chain(recipe.optimizer(rate), link),
+        learning_rate=lambda state, _: rate * state[1].scale,
+        metrics=lambda state: {"num_drops": state[1].num_drops},
     )
 
 
 class ApartState(NamedTuple):
-    """An optimizer's state and, apart from it, AutoDrop's."""
+    """An optimizer's state and, apart from it, that of AutoDrop of epochs."""
 
-    optimizer: optax.OptState
+    optimizer: Any
     observer: EpochAutoDropState
 
 
-def observe_apart(
-    optimizer: optax.GradientTransformation,
-    learning_rate: Callable[[optax.OptState, jax.Array], jax.Array],
-    recipe: Recipe,
-    evaluation_params: Callable[[optax.OptState, Params], Params] = trained,
-) -> Schedule:
-    """A schedule whose optimizer must not be scaled, so that no link may stand in it.
+def observed_apart(scheduled: ScheduledOptimizer, recipe: Recipe) -> ScheduledOptimizer:
+    """Has the angular velocity recorded where no link does so.
 
     Args:
-      optimizer: any; its updates may be jumps to a point.
-      learning_rate: as a schedule's, but given the optimizer's own state.
+      scheduled: any: its updates may be jumps to a point, which must not be scaled.
+        What ends its own epochs is returned as it is.
       recipe: of the run.
-      evaluation_params: as a schedule's, but given the optimizer's own state.
 
     Returns:
-      The schedule. Optimizer and observer see the same parameters.
+      One whose state is an :class:`ApartState`. It shares no array with the parameters
+      or with itself, as several of optax.contrib do: both are donated.
     """
-    optimizer = optax.with_extra_args_support(optimizer)
-    observer = epoch_autodrop(recipe.learning_rate, threshold=0.0, averaging=False)
+    if scheduled.end_epoch is not None:
+        return scheduled
+    optimizer = optax.with_extra_args_support(scheduled.optimizer)
+    watcher = observer(recipe)
 
     def init(params: Params) -> Any:
-        watching: Any = observer.init(params)
-        return ApartState(optimizer.init(params), watching)
+        watching: Any = watcher.init(params)
+        inner = jax.tree.map(jnp.copy, optimizer.init(params))
+        return ApartState(inner, watching)
 
     def update(updates, state: Any, params: Params | None = None, **extra):
         updates, inner = optimizer.update(updates, state.optimizer, params, **extra)
@@ -107,10 +211,20 @@ def observe_apart(
         params, observer_state = end_epoch(params, state.observer)
         return params, state._replace(observer=observer_state)
 
-    return Schedule(
+    def inside(function: Callable) -> Callable:
+        return lambda state, argument: function(state.optimizer, argument)
+
+    def validated(state, loss):
+        after = cast(Callable, scheduled.validated)(state.optimizer, loss)
+        return state._replace(optimizer=after)
+
+    return ScheduledOptimizer(
         optimizer=optax.GradientTransformationExtraArgs(init, update),
-        learning_rate=lambda state, step: learning_rate(state.optimizer, step),
-        metrics=lambda state: autodrop_metrics(state.observer),
+        learning_rate=inside(scheduled.learning_rate),
+        metrics=lambda state: (
+            autodrop_metrics(state.observer) | scheduled.metrics(state.optimizer)
+        ),
         end_epoch=ends,
-        evaluation_params=lambda state, p: evaluation_params(state.optimizer, p),
+        eval_params=scheduled.eval_params and inside(scheduled.eval_params),
+        validated=scheduled.validated and validated,
     )

@@ -24,7 +24,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import numpy as np
@@ -36,14 +36,13 @@ from autodrop_optax.flax import autodrop_metrics, end_epoch, recompute_batch_sta
 from experiments.data.dataset import Dataset
 from experiments.models import MLP
 from experiments.run.evaluation import cross_entropy, evaluate
-from experiments.schedules.autodrop import dropped
+from experiments.schedules.epoch_autodrop import EpochAutoDrop
 from experiments.task.config import RunConfig
-from experiments.task.options import EpochAutoDropOptions
 from experiments.task.presets import PRESETS
-from experiments.task.recipe import Recipe
 from experiments.task.workloads import WORKLOADS, Workload
 
 RESULTS = Path("experiments/results")
+DEMO = cast(EpochAutoDrop, PRESETS["demo_autodrop"].config.schedule)
 NAN = float("nan")
 
 
@@ -134,7 +133,7 @@ def run(
     momentum: float,
     epochs: int,
     num_batches: int,
-    options: EpochAutoDropOptions,
+    autodrop: EpochAutoDrop,
 ) -> tuple[list[Averaging], Run]:
     """Trains both arms.
 
@@ -146,7 +145,7 @@ def run(
       momentum: BatchNorm's.
       epochs: of each arm.
       num_batches: for a recomputation; those of an epoch if it has fewer.
-      options: AutoDrop's settings.
+      autodrop: its settings.
 
     Returns:
       The averagings, and the run's outcome.
@@ -157,8 +156,9 @@ def run(
     assert isinstance(mlp, MLP)
     model = BatchNormMLP(mlp, momentum, rngs=rngs)
     steps_per_epoch = len(dataset.train_labels) // workload.batch_size
-    recipe = Recipe.of(RunConfig(name, epochs=epochs), workload, steps_per_epoch)
-    optimizer = nnx.Optimizer(model, dropped(options, recipe).optimizer, wrt=nnx.Param)
+    recipe = RunConfig(name, epochs=epochs).recipe(steps_per_epoch)
+    scheduled = autodrop.filled(recipe).build(recipe)
+    optimizer = nnx.Optimizer(model, scheduled.optimizer, wrt=nnx.Param)
     images, labels = dataset.train_inputs, dataset.train_labels
 
     def batches(epoch: int) -> jax.Array:
@@ -321,7 +321,7 @@ def main(
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4),
     epochs: int = 60,
     num_batches: int = 50,
-    autodrop: EpochAutoDropOptions = PRESETS["demo_autodrop"].config.epoch_autodrop,
+    autodrop: EpochAutoDrop = DEMO,
     data_dir: Path | None = None,
     out: Path = RESULTS,
 ) -> None:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from experiments.report import figures
 from experiments.report.rows import by_schedule, read_rows
-from experiments.schedules.rivals import RIVALS
 from experiments.studies.equal_terms import FIRST, write_evidence
 from experiments.studies.needs_figure import draw
 from experiments.studies.refined_figure import draw_refined
@@ -13,6 +12,21 @@ from experiments.task.workloads import WORKLOADS
 
 TEXT = "pydoc_transformer"
 COMPARED = "{workload}_comparison"  # its tables
+RIVALS = (
+    "hypergradient_times",
+    "pflug",
+    "distance",
+    "sasa",
+    "sasa_halves",
+    "abel",
+    "prodigy",
+    "dadapt_adamw",
+    "dog",
+    "dowg",
+    "mechanic",
+    "momo",
+    "cocob",
+)
 
 
 def refined_arm(preset: str) -> Arm:
@@ -55,7 +69,7 @@ def comparison_arms(workload: str) -> list[Arm]:
     return [
         *(arm(name) for name in presets),
         # Their rate is the tuned one, or they have none.
-        *(arm("constant", name, schedule=name) for name in RIVALS),
+        *(arm(name) for name in RIVALS),
         refined_arm("linear_decay"),
     ]
 
@@ -78,7 +92,7 @@ def report_comparison(runs: Runs, results: Path) -> None:
     tables, schedules = {}, {}
     for workload in dict.fromkeys((FIRST, TEXT, *runs.workloads)):
         path = results / f"{COMPARED.format(workload=workload)}.csv"
-        arms = {arm.label: arm.config.schedule for arm in comparison_arms(workload)}
+        arms = {x.label: x.config.schedule_name for x in comparison_arms(workload)}
         rows = read_rows(path) if path.exists() else []
         # A table that stays as it is may have arms of other days.
         if rows and set(by_schedule(rows)) <= set(arms):

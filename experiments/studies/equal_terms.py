@@ -109,7 +109,7 @@ def ablation_arms(workload: str) -> list[Arm]:
             arm(
                 "scaled_epoch_autodrop",
                 f"scaled_epoch_autodrop_delay{delay}",
-                epoch_autodrop__drop_delay=delay,
+                schedule__drop_delay=delay,
             )
             for delay in delays
         ),

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from autodrop_optax.plot import COLORS
 from experiments.report.rows import TARGET, EvidenceRow, by_schedule
-from experiments.schedules.requirements import LEVELS, RULES
+from experiments.schedules import SCHEDULES
+from experiments.schedules.schedule import LEVELS
 
 # What has more than so many times the error of multi-step stands at the edge, with its
 # number.
@@ -25,16 +26,16 @@ def draw(
 
     Args:
       tables: the runs of each workload, multi-step's among them.
-      schedules: of each arm, the name in RULES.
+      schedules: of each arm, the name in SCHEDULES.
 
     Returns:
       The figure: mean and standard deviation over the seeds.
     """
     groups = {workload: by_schedule(rows) for workload, rows in tables.items()}
     order = standing(groups.values())
+    levels = {x: SCHEDULES[name].requires.level for x, name in schedules.items()}
     by_level = {
-        level: [name for name in order if RULES[schedules[name]].level == level]
-        for level in LEVELS
+        level: [name for name in order if levels[name] == level] for level in LEVELS
     }
     by_level = {level: names for level, names in by_level.items() if names}
     height = 0.22 * len(order) + 0.4 * len(by_level) + 1.0

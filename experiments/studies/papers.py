@@ -59,12 +59,12 @@ def table1_arms(workload: str) -> list[Arm]:
                 else arm(
                     preset,
                     f"{preset}_drop{factor:g}",
-                    epoch_autodrop__drop_factor=factor,
+                    schedule__drop_factor=factor,
                 )
             )
         if workload not in TABLE_1 and factor != own:
             label = f"multistep_drop{factor:g}"
-            arms.append(arm("multistep", label, multistep__drop_factor=factor))
+            arms.append(arm("multistep", label, schedule__drop_factor=factor))
     return arms
 
 
@@ -198,7 +198,7 @@ def uai_table2_arms(workload: str) -> list[Arm]:
         windowed = arm(
             "windowed_autodrop_64",
             "windowed_autodrop_640",
-            windowed_autodrop__window_steps=640,
+            schedule__window_steps=640,
         )
     elif workload in UAI_TABLE_2:
         windowed = arm("windowed_autodrop_64")

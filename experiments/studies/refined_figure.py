@@ -8,8 +8,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from autodrop_optax.plot import COLORS
+from experiments.run.gradient_norms import read_gradient_norms
 from experiments.run.jobs import FinishedJob, Job
-from experiments.run.record import read_gradient_norms
 from experiments.task.optimizers import norm_of
 from experiments.task.workloads import WORKLOADS
 

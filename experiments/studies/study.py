@@ -109,7 +109,7 @@ def plan(
         first = None if arm.first is None else job(arm.first, seed + FIRST_RUN)
         config = arm.config
         if first is not None:
-            config = replaced(config, ("refined", "first_run"), str(first.folder))
+            config = replaced(config, ("schedule", "first_run"), str(first.folder))
         rate = config.learning_rate
         config = dataclasses.replace(
             config,

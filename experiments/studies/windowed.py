@@ -22,20 +22,21 @@ from experiments.data.dataset import Dataset
 from experiments.errors import UserError, choose
 from experiments.report import figures
 from experiments.run.jobs import FinishedJob, Job, plan, run_all
-from experiments.schedules.autodrop import WINDOWS_PER_RUN, resolved
+from experiments.schedules.matched_exponential import MatchedExponential
+from experiments.schedules.windowed_autodrop import (
+    WINDOWS_PER_RUN,
+    WindowedAutoDrop,
+    scaled_window,
+)
 from experiments.studies import windowed_figure
 from experiments.studies.windowed_tables import all_tables
 from experiments.task.config import RunConfig
-from experiments.task.options import (
-    MatchedExponentialOptions,
-    WindowedAutoDropOptions,
-)
 from experiments.task.workloads import WORKLOADS
 
 Part = Literal["comparison", "window_steps", "random_walk"]
 Smoothing = Literal["time", "value"]
 
-BUFFER_SIZE = WindowedAutoDropOptions().buffer_size
+BUFFER_SIZE = WindowedAutoDrop().buffer_size
 WINDOW_STEPS = (1, 4, 8, 16, 32)  # beside 2, the rule's, and 64, the paper's
 FIRST_ANGLE = 3  # the window that it is the angle of
 
@@ -122,7 +123,7 @@ def comparison(config: StudyConfig) -> Iterator[Outcome]:
         steps = config.epochs * steps_per_epoch(workload, dataset)
         arguments = workload, config.epochs, config.seeds, config.out
         of_windows = []
-        k = resolved(None, steps)
+        k = scaled_window(steps)
         for done in run_all(plan(("windowed_autodrop",), *arguments), dataset):
             outcome = Outcome.of(done, "windowed_autodrop", k)
             of_windows.append(outcome)
@@ -142,14 +143,8 @@ def matched(outcomes: Iterable[Outcome], config: StudyConfig) -> Iterator[Job]:
     """For each run a staircase with as many drops, evenly spaced."""
     for outcome in outcomes:
         workload, seed = outcome.workload, outcome.seed
-        options = MatchedExponentialOptions(num_drops=int(outcome.num_drops))
-        run_config = RunConfig(
-            workload,
-            "matched_exponential",
-            config.epochs,
-            seed,
-            matched_exponential=options,
-        )
+        schedule = MatchedExponential(num_drops=int(outcome.num_drops))
+        run_config = RunConfig(workload, schedule, config.epochs, seed)
         folder = config.out / f"{workload}-matched_exponential-seed{seed}"
         yield Job("matched_exponential", run_config, folder)
 
@@ -159,17 +154,11 @@ def dependence_on_window_steps(config: StudyConfig) -> Iterator[Outcome]:
     workload = "digits_mlp"
     dataset = load(workload, config)
     for window_steps in WINDOW_STEPS:
-        options = WindowedAutoDropOptions(window_steps=window_steps)
+        schedule = WindowedAutoDrop(window_steps=window_steps)
         name = f"windowed_autodrop_{window_steps}"
         jobs = []
         for seed in config.seeds[:3]:
-            run_config = RunConfig(
-                workload,
-                "windowed_autodrop",
-                config.epochs,
-                seed,
-                windowed_autodrop=options,
-            )
+            run_config = RunConfig(workload, schedule, config.epochs, seed)
             folder = config.out / f"{workload}-{name}-seed{seed}"
             jobs.append(Job(name, run_config, folder))
         for done in run_all(jobs, dataset):

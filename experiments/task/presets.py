@@ -1,13 +1,30 @@
-"""Lab notes: configurations with what they are for and what they gave.
+"""Presets: configurations with what they are for and what they gave.
 
-`python -m experiments train PRESET` runs one; what follows on the line changes it.
+`python -m experiments run PRESET` runs one; what follows on the line changes it.
 """
 
 import textwrap
 from dataclasses import dataclass, fields
 
+from experiments.schedules import SCHEDULES
+from experiments.schedules.constant import Constant
+from experiments.schedules.cosine import Cosine
+from experiments.schedules.cosine_restarts import CosineRestarts
+from experiments.schedules.cyclical import Cyclical
+from experiments.schedules.epoch_autodrop import EpochAutoDrop
+from experiments.schedules.epoch_autodrop_linear_decay import EpochAutoDropLinearDecay
+from experiments.schedules.hypergradient import Hypergradient
+from experiments.schedules.linear_decay import LinearDecay
+from experiments.schedules.matched_exponential import MatchedExponential
+from experiments.schedules.multistep import Multistep
+from experiments.schedules.one_cycle import OneCycle
+from experiments.schedules.plateau import Plateau
+from experiments.schedules.refined import Refined
+from experiments.schedules.scaled_epoch_autodrop import ScaledEpochAutoDrop
+from experiments.schedules.schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
+from experiments.schedules.warmup_stable_decay import WarmupStableDecay
+from experiments.schedules.windowed_autodrop import WindowedAutoDrop
 from experiments.task.config import RunConfig
-from experiments.task.options import EpochAutoDropOptions, WindowedAutoDropOptions
 
 
 @dataclass(frozen=True)
@@ -33,11 +50,15 @@ class Preset:
         )
 
 
-PRESETS: dict[str, Preset] = {
+def summary(documented: object) -> str:
+    """Returns the first line of a docstring."""
+    return (documented.__doc__ or "").partition("\n")[0]
+
+
+_NOTED: dict[str, Preset] = {
     "demo_autodrop": Preset(
         config=RunConfig(
-            schedule="epoch_autodrop",
-            epoch_autodrop=EpochAutoDropOptions(
+            schedule=EpochAutoDrop(
                 threshold=0.4, max_threshold=0.4, drop_delay=5, window=12
             ),
         ),
@@ -66,8 +87,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "windowed_autodrop": Preset(
         config=RunConfig(
-            schedule="windowed_autodrop",
-            windowed_autodrop=WindowedAutoDropOptions(window_steps=None),
+            schedule=WindowedAutoDrop(window_steps=None),
         ),
         what="The UAI paper's method, its windows scaled to the length of the run.",
         why=(
@@ -85,7 +105,7 @@ PRESETS: dict[str, Preset] = {
         time="As above.",
     ),
     "windowed_autodrop_64": Preset(
-        config=RunConfig(schedule="windowed_autodrop"),
+        config=RunConfig(schedule=WindowedAutoDrop()),
         what="The UAI paper's method with its windows of 64 steps.",
         why=(
             "They are for longer runs: 70 to 105 drops, one every 12 to 14 windows, are"
@@ -98,7 +118,7 @@ PRESETS: dict[str, Preset] = {
         time="As above.",
     ),
     "exponential": Preset(
-        config=RunConfig(schedule="matched_exponential"),
+        config=RunConfig(schedule=MatchedExponential()),
         what="The rate times 0.95 every 13 windows of which a run has 1200.",
         why=(
             "What windowed AutoDrop would be if it did not look: the spacing of the"
@@ -108,19 +128,19 @@ PRESETS: dict[str, Preset] = {
         time="As above.",
     ),
     "linear_decay": Preset(
-        config=RunConfig(schedule="linear_decay"),
+        config=RunConfig(schedule=LinearDecay()),
         what="The rate linearly to zero over the run.",
         why="The schedule to beat where the length of the run is known.",
         expected="Fashion-MNIST 9.73 ± 0.16, digits 2.09 ± 0.12 (as above).",
         time="As above.",
     ),
     "cosine": Preset(
-        config=RunConfig(schedule="cosine"),
+        config=RunConfig(schedule=Cosine()),
         what="The rate to zero along half a cosine.",
         why="The usual schedule where the length of the run is known.",
     ),
     "cosine_restarts": Preset(
-        config=RunConfig(schedule="cosine_restarts"),
+        config=RunConfig(schedule=CosineRestarts()),
         what="Three cosine decays, of 1, 2 and 4 sevenths of the run.",
         why=(
             "Warm restarts: each decay is twice as long as the last, and the run ends"
@@ -128,7 +148,7 @@ PRESETS: dict[str, Preset] = {
         ),
     ),
     "cyclical": Preset(
-        config=RunConfig(schedule="cyclical"),
+        config=RunConfig(schedule=Cyclical()),
         what="Six triangles from a quarter of the rate, each half as high as the last.",
         why=(
             "The policy triangular2, with what its author advises: the lower rate a"
@@ -137,7 +157,7 @@ PRESETS: dict[str, Preset] = {
         ),
     ),
     "one_cycle": Preset(
-        config=RunConfig(schedule="one_cycle"),
+        config=RunConfig(schedule=OneCycle()),
         what="Up from a 25th of the rate in 30 % of the run, then down to nearly zero.",
         why=(
             "The same peak as all others have, though its author would look for a"
@@ -145,12 +165,12 @@ PRESETS: dict[str, Preset] = {
         ),
     ),
     "warmup_stable_decay": Preset(
-        config=RunConfig(schedule="warmup_stable_decay"),
+        config=RunConfig(schedule=WarmupStableDecay()),
         what="5 % of the run up, 75 % at the rate, 20 % down to zero.",
         why="Only the last fifth has to know when the run ends.",
     ),
     "plateau": Preset(
-        config=RunConfig(schedule="plateau", validation_fraction=0.1),
+        config=RunConfig(schedule=Plateau(), validation_fraction=0.1),
         what="The rate times 0.2 after 5 epochs without a lower validation loss.",
         why=(
             "What people use who do not want to say when to drop. A tenth of the"
@@ -158,25 +178,25 @@ PRESETS: dict[str, Preset] = {
         ),
     ),
     "multistep_held_out": Preset(
-        config=RunConfig(schedule="multistep", validation_fraction=0.1),
+        config=RunConfig(schedule=Multistep(), validation_fraction=0.1),
         what="As multistep, without the tenth that is held out for plateau.",
         why="What the examples are worth that plateau does without.",
     ),
     "refined": Preset(
-        config=RunConfig(schedule="refined"),
+        config=RunConfig(schedule=Refined()),
         what="The schedule refined by the gradient norms of a first run.",
         why=(
             "What its authors set above linear decay. Name the first run, one with"
-            " --record-gradient-norms, by --refined.first-run."
+            " --record-gradient-norms, by --schedule.first-run."
         ),
     ),
     "epoch_autodrop_linear_decay": Preset(
-        config=RunConfig(schedule="epoch_autodrop_linear_decay"),
+        config=RunConfig(schedule=EpochAutoDropLinearDecay()),
         what="As scaled_epoch_autodrop, times linear decay to zero.",
         why="Whether AutoDrop adds to the best schedule that knows the length.",
     ),
     "hypergradient": Preset(
-        config=RunConfig(schedule="hypergradient"),
+        config=RunConfig(schedule=Hypergradient()),
         what="The rate changed in each step by 0.001 times its own gradient.",
         why=(
             "Its authors' additive rule from the recipe's rate, with the factor of"
@@ -184,17 +204,17 @@ PRESETS: dict[str, Preset] = {
         ),
     ),
     "schedule_free_sgd": Preset(
-        config=RunConfig(schedule="schedule_free_sgd"),
+        config=RunConfig(schedule=ScheduleFreeSGD()),
         what="Schedule-free SGD at ten times the rate, with 5 % of warm-up.",
         why="Needs no length of the run. Its authors advise 10 to 50 times the rate.",
     ),
     "schedule_free_adamw": Preset(
-        config=RunConfig(schedule="schedule_free_adamw"),
+        config=RunConfig(schedule=ScheduleFreeAdamW()),
         what="Schedule-free AdamW at its own rate of 0.0025, with 5 % of warm-up.",
         why="Needs no length of the run; the rate is its authors' default.",
     ),
     "scaled_epoch_autodrop": Preset(
-        config=RunConfig(schedule="scaled_epoch_autodrop"),
+        config=RunConfig(schedule=ScaledEpochAutoDrop()),
         what="AutoDrop with the demo's settings, scaled to the length of the run.",
         why=(
             "One rule for all workloads: times scale with the epochs, the threshold in"
@@ -203,44 +223,41 @@ PRESETS: dict[str, Preset] = {
     ),
     "scaled_epoch_autodrop_no_averaging": Preset(
         config=RunConfig(
-            schedule="scaled_epoch_autodrop",
-            epoch_autodrop=EpochAutoDropOptions(averaging=False),
+            schedule=ScaledEpochAutoDrop(averaging=False),
         ),
         what="As scaled_epoch_autodrop; a drop leaves the parameters as they are.",
         why="What the averaging is worth.",
     ),
     "scaled_epoch_autodrop_authors": Preset(
         config=RunConfig(
-            schedule="scaled_epoch_autodrop",
-            epoch_autodrop=EpochAutoDropOptions(anchor="before_averaging"),
+            schedule=ScaledEpochAutoDrop(anchor="before_averaging"),
         ),
         what="As scaled_epoch_autodrop; the step after an averaging holds the jump.",
         why="What the authors' program does, where the paper does otherwise.",
     ),
     "scaled_epoch_autodrop_at_once": Preset(
         config=RunConfig(
-            schedule="scaled_epoch_autodrop",
-            epoch_autodrop=EpochAutoDropOptions(drop_delay=1, averaging=False),
+            schedule=ScaledEpochAutoDrop(drop_delay=1, averaging=False),
         ),
         what="As scaled_epoch_autodrop; at the trigger, without delay and averaging.",
         why="The method without its second half.",
     ),
     "multistep": Preset(
-        config=RunConfig(schedule="multistep"),
+        config=RunConfig(schedule=Multistep()),
         what="The rate times 0.2 after 30, 60 and 80 % of the epochs.",
         why="The usual hand-made schedule, which AutoDrop is meant to replace.",
         expected="Fashion-MNIST 9.97 ± 0.09, digits 2.09 ± 0.12 (as above).",
         time="As above.",
     ),
     "constant": Preset(
-        config=RunConfig(schedule="constant"),
+        config=RunConfig(schedule=Constant()),
         what="The initial rate throughout.",
         why="What the drops are worth.",
         expected="Fashion-MNIST 13.36 ± 0.60, digits 5.29 ± 1.08 (as above).",
         time="As above.",
     ),
     "paper_autodrop": Preset(
-        config=RunConfig(schedule="epoch_autodrop"),
+        config=RunConfig(schedule=EpochAutoDrop()),
         what="AutoDrop with the settings that the paper recommends.",
         why=(
             "They are for 11 million parameters and 200 epochs. Here 0.01 degrees is"
@@ -254,4 +271,11 @@ PRESETS: dict[str, Preset] = {
         ),
         time="As above.",
     ),
+}
+
+# Every schedule with its defaults, unless there is more to say of it.
+PRESETS: dict[str, Preset] = _NOTED | {
+    name: Preset(RunConfig(schedule=kind()), what=summary(kind), why="Its defaults.")
+    for name, kind in SCHEDULES.items()
+    if name not in _NOTED
 }

@@ -1,75 +1,49 @@
-"""How a run trains, before anything is said about the course of its rate."""
+"""A training recipe: everything of a run's optimizer but the course of its rate."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import optax
 
 from autodrop_optax.refinement import record_gradient_norms
-from experiments.errors import UserError, choose
-from experiments.task.config import RunConfig
 from experiments.task.optimizers import OPTIMIZERS, LearningRate, norm_of
-from experiments.task.workloads import Workload
 
 
 @dataclass(frozen=True)
 class Recipe:
     """A workload's recipe with what a configuration changes in it."""
 
-    learning_rate: float  # the initial one
     optimizer_name: str  # of OPTIMIZERS
-    optimizer: Callable[[LearningRate], optax.GradientTransformation]
+    learning_rate: float  # the initial one
     momentum: float
     weight_decay: float
+    batch_size: int
     steps_per_epoch: int
     epochs: int
     # What the usual hand-made schedule does, and AutoDrop's factor.
     drop_factor: float
     milestones: tuple[float, ...]  # fractions of the run
+    record_gradient_norms: bool = False
 
     @property
     def steps(self) -> int:
         """Of the whole run."""
         return self.epochs * self.steps_per_epoch
 
-    @classmethod
-    def of(
-        cls, config: RunConfig, workload: Workload, steps_per_epoch: int
-    ) -> "Recipe":
-        """Puts the configuration's choices in place of the workload's.
+    @property
+    def penalty(self) -> float:
+        """The coefficient of an l2 penalty.
 
-        Raises:
-          UserError: the workload's rate belongs to another kind of optimizer.
+        AdamW's decay is none: it is no part of the gradient, and its size is that of a
+        factor of the rate. What knows only penalties goes without one.
         """
-        name = config.optimizer or workload.optimizer
-        make = choose(OPTIMIZERS, "optimizer", name)
-        rate = config.learning_rate
-        if rate is None:
-            if (name == "adamw") != (workload.optimizer == "adamw"):
-                raise UserError(
-                    f"the workload's rate, {workload.learning_rate:g}, is one for"
-                    f" {workload.optimizer} and not for {name}: give a learning rate."
-                )
-            rate = workload.learning_rate
-        decay = config.weight_decay
-        if decay is None:
-            decay = workload.weight_decay
+        return 0.0 if self.optimizer_name == "adamw" else self.weight_decay
 
-        def optimizer(rate: LearningRate) -> optax.GradientTransformation:
-            base = make(rate, workload.momentum, decay)
-            if not config.record_gradient_norms:
-                return base
-            # In front, where the gradients come in.
-            return optax.chain(record_gradient_norms(norm_of(name)), base)
-
-        return cls(
-            learning_rate=rate,
-            optimizer_name=name,
-            optimizer=optimizer,
-            momentum=workload.momentum,
-            weight_decay=decay,
-            steps_per_epoch=steps_per_epoch,
-            epochs=config.epochs,
-            drop_factor=workload.drop_factor,
-            milestones=workload.milestones,
-        )
+    def optimizer(self, rate: LearningRate) -> optax.GradientTransformation:
+        """Makes the optimizer at a rate."""
+        make = OPTIMIZERS[self.optimizer_name]
+        base = make(rate, self.momentum, self.weight_decay)
+        if not self.record_gradient_norms:
+            return base
+        # In front, where the gradients come in.
+        norms = record_gradient_norms(norm_of(self.optimizer_name))
+        return optax.chain(norms, base)

@@ -18,6 +18,7 @@ import tyro
 from experiments.errors import choose
 from experiments.run.progress import Progress
 from experiments.run.training import train
+from experiments.schedules.constant import Constant
 from experiments.task.config import RunConfig
 from experiments.task.workloads import WORKLOADS
 
@@ -50,7 +51,7 @@ def constant_rate(workload: str, learning_rate: float, seed: int, epochs: int):
     """The configuration of a run whose rate is `learning_rate` from first to last."""
     return RunConfig(
         workload=workload,
-        schedule="constant",
+        schedule=Constant(),
         epochs=epochs,
         seed=seed,
         learning_rate=learning_rate,

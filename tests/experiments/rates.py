@@ -10,6 +10,6 @@ def rates_of(dataset: Dataset, config: RunConfig) -> list[float]:
     state, run_epoch = set_up(config, dataset)
     rates = []
     for _ in range(config.epochs):
-        state, metrics = run_epoch(state, dataset)
+        state, metrics = run_epoch(state)
         rates.append(float(metrics["learning_rate"]))
     return rates

@@ -77,7 +77,7 @@ def test_each_command_is_one_line_of_the_help(capsys):
     lines = [line.strip(" │|╰─╯+-") for line in shown]
     entries = [re.match(r"• (\w+) +\S.*\.$", line) for line in lines if line]
     assert all(entries), lines
-    names = ["demo", "train", "study", "tables", "list"]
+    names = ["demo", "run", "study", "tables", "list"]
     assert [entry[1] for entry in entries] == names
     assert "\x1b" not in output
 
@@ -85,11 +85,7 @@ def test_each_command_is_one_line_of_the_help(capsys):
 @pytest.mark.parametrize(
     ("args", "table"),
     [
-        (["train", "constant", "--workload", "mnist"], WORKLOADS),
-        (
-            ["train", "constant", "--workload", "digits_mlp", "--schedule", "cos"],
-            SCHEDULES,
-        ),
+        (["run", "constant", "--workload", "mnist"], WORKLOADS),
         (["study", "table9"], STUDIES),
         (["study", "demo", "--workloads", "mnist"], WORKLOADS),
     ],
@@ -102,8 +98,8 @@ def test_an_unknown_name_is_answered_with_the_known_ones(args, table, tmp_path):
 @pytest.mark.parametrize(
     "args",
     [
-        ["train", "multistep", "--learning-rte", "0.1"],
-        ["train", "demo_autodrop", "--epoch-autodrop.treshold", "1"],
+        ["run", "multistep", "--learning-rte", "0.1"],
+        ["run", "demo_autodrop", "--schedule.treshold", "1"],
         ["demo", "--epoch", "three"],
     ],
 )
@@ -116,7 +112,7 @@ def test_unknown_option_is_an_error(args, capsys):
 
 def test_what_the_user_can_put_right_is_one_sentence(tmp_path):
     with pytest.raises(SystemExit) as caught:
-        main(["train", "multistep", "--data-dir", str(tmp_path)])
+        main(["run", "multistep", "--data-dir", str(tmp_path)])
     message = str(caught.value.code)
     assert message.startswith("Error: The folder for Fashion-MNIST")
     assert "\n" not in message
@@ -127,9 +123,9 @@ def test_what_the_user_can_put_right_is_one_sentence(tmp_path):
     [
         ("demo --seeds", "at least one seed"),
         ("demo --epochs 0", "epochs must be at least 1, got 0"),
-        ("train paper_autodrop --epochs 0", "epochs must be at least 1, got 0"),
+        ("run paper_autodrop --epochs 0", "epochs must be at least 1, got 0"),
         (
-            "train paper_autodrop --epoch-autodrop.threshold 2",
+            "run paper_autodrop --schedule.threshold 2",
             r"threshold=2\.0 exceeds",
         ),
     ],
@@ -142,7 +138,7 @@ def test_values_out_of_range(line, message, tmp_path):
 
 def test_option_after_the_preset_changes_it(tmp_path, capsys):
     call(
-        "train multistep --workload digits_mlp --epochs 2 --multistep.milestones 0.5",
+        "run multistep --workload digits_mlp --epochs 2 --schedule.milestones 0.5",
         f"--out {tmp_path / 'run'}",
     )
     rates = [row["learning_rate"] for row in read_metrics(tmp_path / "run")]
@@ -231,7 +227,7 @@ def test_demo_without_fashion_mnist_says_so_and_runs_on_the_digits(
 
 @pytest.mark.slow
 def test_demo_settings_drop_twice_on_the_digits(tmp_path):
-    call("train demo_autodrop --workload digits_mlp", f"--out {tmp_path / 'run'}")
+    call("run demo_autodrop --workload digits_mlp", f"--out {tmp_path / 'run'}")
     rows = read_metrics(tmp_path / "run")
     drops = drop_epochs(rows)
     assert len(rows) == 60
@@ -297,7 +293,7 @@ class TestKilledProcess:
 
     EPOCHS = 100  # enough that a signal on a busy machine still finds it running
     COMMAND = (
-        *(sys.executable, "-m", "experiments", "train", "demo_autodrop"),
+        *(sys.executable, "-m", "experiments", "run", "demo_autodrop"),
         *("--workload", "digits_mlp", "--epochs", str(EPOCHS)),
     )
 

@@ -6,8 +6,15 @@ import json
 import pytest
 
 from experiments.benchmark import step_time
-from experiments.benchmark.step_time import StepTimeConfig, main, measure, side
-from experiments.schedules.requirements import AGAIN, BASE, RULES
+from experiments.benchmark.step_time import (
+    AGAIN,
+    BASE,
+    StepTimeConfig,
+    main,
+    measure,
+    side,
+)
+from experiments.schedules import SCHEDULES
 
 
 def test_the_sides_train(digits, tmp_path):
@@ -22,7 +29,9 @@ def test_the_sides_train(digits, tmp_path):
 
 def test_ratios_are_to_constant(monkeypatch):
     monkeypatch.setattr(step_time, "side", lambda name, *_: name)
-    monkeypatch.setattr(step_time, "RULES", {BASE: None, "dog": None})
+    monkeypatch.setattr(
+        step_time, "SCHEDULES", {name: SCHEDULES[name] for name in (BASE, "dog")}
+    )
     seen = {}
 
     def compare(sides, repeats):
@@ -42,7 +51,7 @@ def test_the_table_has_every_schedule(tmp_path, monkeypatch):
     path = tmp_path / "digits_mlp_step_time.csv"
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["schedule"] for row in rows] == [*RULES, AGAIN]
+    assert [row["schedule"] for row in rows] == [*SCHEDULES, AGAIN]
     assert all(float(row["milliseconds"]) > 0 for row in rows)
     record = json.loads(path.with_suffix(".json").read_text())
     assert record["command"].startswith("python -m experiments.benchmark.step_time")

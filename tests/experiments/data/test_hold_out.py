@@ -10,6 +10,7 @@ from experiments.data.dataset import hold_out
 from experiments.errors import UserError
 from experiments.run.evaluation import evaluate
 from experiments.run.training import train
+from experiments.schedules.constant import Constant
 from experiments.task.config import RunConfig
 
 
@@ -36,9 +37,9 @@ def test_both_parts_need_examples(digits, fraction):
 
 
 def test_validation_is_recorded_and_changes_no_step(digits, tmp_path):
-    config = RunConfig("digits_mlp", "constant", epochs=2, validation_fraction=0.1)
+    config = RunConfig("digits_mlp", Constant(), epochs=2, validation_fraction=0.1)
     rows = train(config, tmp_path / "held", digits)
-    without = RunConfig("digits_mlp", "constant", epochs=2)
+    without = RunConfig("digits_mlp", Constant(), epochs=2)
     alone = hold_out(digits, 0.1)._replace(
         validation_inputs=None, validation_labels=None
     )

@@ -16,11 +16,11 @@ from experiments.errors import UserError
 from experiments.run.devices import ONE_DEVICE, choose_devices
 from experiments.run.record import read_metrics
 from experiments.run.training import set_up, train
+from experiments.schedules.epoch_autodrop import EpochAutoDrop
 from experiments.task.config import RunConfig
 
 # A small window, for angles and their change to be among the metrics soon.
-CONFIG = RunConfig("digits_mlp", "epoch_autodrop", epochs=3)
-ARRAYS = ("train_inputs", "train_labels", "test_inputs", "test_labels")
+CONFIG = RunConfig("digits_mlp", EpochAutoDrop(), epochs=3)
 
 
 class Epoch:
@@ -28,15 +28,9 @@ class Epoch:
 
     def __init__(self, devices, dataset):
         state, run_epoch = set_up(CONFIG, dataset, devices)
-        data = devices.replicate(dataset)
-
-        def run(state, arrays):
-            return run_epoch(state, data._replace(**arrays))
-
-        arrays = {name: getattr(data, name) for name in ARRAYS}
-        compiled = jax.jit(run).lower(state, arrays).compile()
+        compiled = jax.jit(run_epoch).lower(state).compile()
         self.text = compiled.as_text()
-        self.state, self.metrics = compiled(state, arrays)
+        self.state, self.metrics = compiled(state)
 
 
 @pytest.fixture(scope="module")
@@ -97,14 +91,14 @@ def test_a_batch_that_cannot_be_shared_evenly(digits, tmp_path):
 
 @pytest.mark.parametrize("count", [0, 9])
 def test_devices_that_are_not_there(count, tmp_path):
-    command = ["train", "constant", "--workload", "digits_mlp", "--out", str(tmp_path)]
+    command = ["run", "constant", "--workload", "digits_mlp", "--out", str(tmp_path)]
     message = rf"--devices must be at least 1 and at most 8.*got {count}\."
     with pytest.raises(SystemExit, match=message):
         main([*command, "--devices", str(count)])
 
 
 def test_processes_that_cannot_be_told():
-    command = "experiments train constant --num-processes 2 --process-id 0"
+    command = "experiments run constant --num-processes 2 --process-id 0"
     result = subprocess.run(
         [sys.executable, "-m", *command.split()],
         cwd=REPOSITORY,

@@ -30,7 +30,7 @@ TIMEOUT = 300  # seconds, for anything; on a quiet machine all of it takes less
 
 def command(folder, epochs):
     options = ["--workload", "digits_mlp", "--epochs", str(epochs), "--resume"]
-    program = [sys.executable, "-m", "experiments", "train", "demo_autodrop"]
+    program = [sys.executable, "-m", "experiments", "run", "demo_autodrop"]
     return [*program, *options, "--out", str(folder)]
 
 

@@ -15,13 +15,15 @@ from experiments.errors import UserError
 from experiments.models import MLP
 from experiments.run.checkpoints import Checkpoints
 from experiments.run.evaluation import evaluate
-from experiments.run.record import read_metrics
+from experiments.run.record import is_finished, read_metrics
 from experiments.run.training import set_up, train
+from experiments.schedules.constant import Constant
+from experiments.schedules.epoch_autodrop import EpochAutoDrop
+from experiments.schedules.multistep import Multistep
 from experiments.task.config import RunConfig
-from experiments.task.options import EpochAutoDropOptions
 from experiments.task.workloads import WORKLOADS
 
-CONFIG = RunConfig("digits_mlp", "epoch_autodrop", epochs=4)
+CONFIG = RunConfig("digits_mlp", EpochAutoDrop(), epochs=4)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +84,9 @@ def test_record_of_a_run(finished):
 
     config = json.loads((finished / "config.json").read_text())
     assert config["workload"] == "digits_mlp"
-    assert config["epoch_autodrop"]["drop_delay"] == 20
+    assert config["schedule"]["name"] == "epoch_autodrop"
+    assert config["schedule"]["drop_delay"] == 20
+    assert config["data"]["train_examples"] == 1347
     environment = json.loads((finished / "environment.json").read_text())
     assert environment["versions"]["jax"] == jax.__version__
     assert environment["platform"] == jax.devices()[0].platform
@@ -166,12 +170,10 @@ def test_a_run_is_not_overwritten(run_folder, digits):
 
 
 def test_resuming_with_another_configuration_names_the_difference(run_folder, digits):
-    changed = RunConfig(
-        "digits_mlp", epochs=9, epoch_autodrop=EpochAutoDropOptions(threshold=0.5)
-    )
+    changed = RunConfig("digits_mlp", EpochAutoDrop(threshold=0.5), epochs=9)
     with pytest.raises(UserError) as caught:
         train(changed, run_folder, digits, resume=True)
-    assert "epoch_autodrop.threshold: 0.01 there, 0.5 here" in str(caught.value)
+    assert "schedule.threshold: 0.01 there, 0.5 here" in str(caught.value)
     assert "epochs: 4 there, 9 here" in str(caught.value)
     assert "seed" not in str(caught.value)
 
@@ -211,8 +213,34 @@ def test_resuming_with_another_recipe_names_the_difference(
     assert "learning_rate: 0.1 there, 0.2 here" in str(caught.value)
 
 
-def test_a_run_of_before_the_workload_was_recorded_goes_on(run_folder, digits):
-    (run_folder / "workload.json").unlink()
-    die_after_the_row(run_folder)
-    assert len(train(CONFIG, run_folder, digits, resume=True)) == 4
-    assert (run_folder / "workload.json").exists()
+def test_a_run_depends_on_its_own_schedule_alone(run_folder, monkeypatch):
+    config = json.loads((run_folder / "config.json").read_text())
+    options = {field.name for field in dataclasses.fields(EpochAutoDrop)}
+    assert set(config["schedule"]) == {"name", *options}
+    # Another default of another schedule leaves it alone.
+    monkeypatch.setattr(Multistep, "__init__", lambda self: 1 / 0)
+    assert is_finished(run_folder, CONFIG)
+    other = dataclasses.replace(CONFIG, schedule=Constant())
+    assert not is_finished(run_folder, other)
+
+
+def test_an_option_that_came_later_was_at_its_default(run_folder):
+    path = run_folder / "config.json"
+    config = json.loads(path.read_text())
+    del config["schedule"]["anchor"], config["evaluate_at"]
+    path.write_text(json.dumps(config))
+    assert is_finished(run_folder, CONFIG)
+    given = dataclasses.replace(CONFIG.schedule, anchor="before_averaging")
+    assert not is_finished(run_folder, dataclasses.replace(CONFIG, schedule=given))
+
+
+def test_evaluation_at_some_epochs_changes_no_step(finished, digits, tmp_path):
+    config = dataclasses.replace(CONFIG, evaluate_at=(2,))
+    rows = train(config, tmp_path / "run", digits)
+    for row, other in zip(rows, read_metrics(finished), strict=True):
+        assert row["train_loss"] == other["train_loss"]
+        if row["epoch"] in (2, 4):  # the last one always
+            assert row["test_error"] == other["test_error"]
+        else:
+            assert math.isnan(row["test_error"])
+            assert math.isnan(row["test_loss"])

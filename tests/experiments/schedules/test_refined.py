@@ -8,15 +8,18 @@ import pytest
 from autodrop_optax.refinement import refine_schedule
 from experiments.__main__ import main
 from experiments.errors import UserError
-from experiments.run.record import read_gradient_norms, read_metrics
+from experiments.run.gradient_norms import read_gradient_norms
+from experiments.run.record import read_metrics
 from experiments.run.training import set_up, train
+from experiments.schedules.epoch_autodrop_linear_decay import EpochAutoDropLinearDecay
+from experiments.schedules.linear_decay import LinearDecay
+from experiments.schedules.refined import Refined
 from experiments.studies.comparison import refined_arm
 from experiments.studies.study import plan
 from experiments.task.config import RunConfig
-from experiments.task.options import EpochAutoDropOptions, RefinedOptions
 from tests.experiments.rates import rates_of
 
-FIRST = RunConfig("digits_mlp", "linear_decay", epochs=2, record_gradient_norms=True)
+FIRST = RunConfig("digits_mlp", LinearDecay(), epochs=2, record_gradient_norms=True)
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +50,8 @@ def test_adamw_records_the_other_norm(first_run, digits, tmp_path):
 
 def test_the_rate_is_the_refined_one(first_run, digits):
     # Over three epochs, one more than the first run had.
-    options = RefinedOptions(first_run=str(first_run), smoothing=0.2)
-    config = RunConfig("digits_mlp", "refined", epochs=3, refined=options)
+    options = Refined(first_run=str(first_run), smoothing=0.2)
+    config = RunConfig("digits_mlp", options, epochs=3)
     norms = read_gradient_norms(first_run)
     factor = refine_schedule(norms, smoothing=0.2, num_steps=126)
     expected = [0.1 * float(factor(42 * epoch)) for epoch in range(3)]
@@ -58,32 +61,29 @@ def test_the_rate_is_the_refined_one(first_run, digits):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (RefinedOptions(), "name its folder as refined.first-run"),
-        (RefinedOptions(first_run="nowhere"), "nowhere has no norms of gradients"),
+        (Refined(), "name its folder with --schedule.first-run"),
+        (Refined(first_run="nowhere"), "nowhere has no norms of gradients"),
     ],
     ids=["none", "no-run"],
 )
 def test_a_first_run_is_needed(digits, options, message):
-    config = RunConfig("digits_mlp", "refined", refined=options)
+    config = RunConfig("digits_mlp", options)
     with pytest.raises(UserError, match=message):
         set_up(config, digits)
 
 
 def test_smoothing_out_of_its_range(first_run, digits):
-    options = RefinedOptions(first_run=str(first_run), smoothing=-1.0)
+    options = Refined(first_run=str(first_run), smoothing=-1.0)
     with pytest.raises(UserError, match="smoothing"):
-        set_up(RunConfig("digits_mlp", "refined", refined=options), digits)
+        set_up(RunConfig("digits_mlp", options), digits)
 
 
 def test_autodrop_drops_a_rate_that_decays_linearly(digits):
     # Every change is below 360 degrees: drops after epochs 3 and 4, to a half.
-    options = EpochAutoDropOptions(
+    options = EpochAutoDropLinearDecay(
         threshold=360.0, max_threshold=360.0, drop_delay=1, window=1, drop_factor=0.5
     )
-    config = RunConfig(
-        "digits_mlp", "epoch_autodrop_linear_decay", epochs=5, epoch_autodrop=options
-    )
-    # 5 epochs have the delay and window 1 by themselves.
+    config = RunConfig("digits_mlp", options, epochs=5)
     expected = [0.1, 0.08, 0.06, 0.04 / 2, 0.02 / 4]
     np.testing.assert_allclose(rates_of(digits, config), expected, rtol=1e-5)
 
@@ -94,9 +94,9 @@ def test_a_first_run_has_a_seed_of_its_own(tmp_path):
     assert job.first is not None
     assert job.first.config.seed == 1003
     assert job.first.config.record_gradient_norms
-    assert job.first.config.schedule == "linear_decay"
+    assert job.first.config.schedule_name == "linear_decay"
     assert not job.config.record_gradient_norms
-    assert job.config.refined.first_run == str(job.first.folder)
+    assert job.config.schedule.first_run == str(job.first.folder)
 
 
 @pytest.mark.slow

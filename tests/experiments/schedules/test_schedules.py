@@ -11,23 +11,25 @@ import pytest
 
 from experiments.data.dataset import hold_out
 from experiments.errors import UserError
+from experiments.run.setup import scheduled_optimizer
 from experiments.run.training import set_up
 from experiments.schedules import SCHEDULES
-from experiments.schedules.autodrop import resolved, scaled_options
+from experiments.schedules.constant import Constant
+from experiments.schedules.cosine_restarts import CosineRestarts
+from experiments.schedules.cyclical import Cyclical
+from experiments.schedules.epoch_autodrop import EpochAutoDrop
+from experiments.schedules.hypergradient import Hypergradient
+from experiments.schedules.linear_decay import LinearDecay
+from experiments.schedules.matched_exponential import MatchedExponential
+from experiments.schedules.multistep import Multistep
+from experiments.schedules.plateau import Plateau
+from experiments.schedules.scaled_epoch_autodrop import ScaledEpochAutoDrop
+from experiments.schedules.schedule_free import ScheduleFreeSGD
+from experiments.schedules.warmup_stable_decay import WarmupStableDecay
+from experiments.schedules.windowed_autodrop import WindowedAutoDrop, scaled_window
 from experiments.task.config import RunConfig
 from experiments.task.optimizers import sgd
-from experiments.task.options import (
-    CyclicalOptions,
-    EpochAutoDropOptions,
-    MatchedExponentialOptions,
-    MultistepOptions,
-    PlateauOptions,
-    RestartsOptions,
-    WarmupStableDecayOptions,
-    WindowedAutoDropOptions,
-)
 from experiments.task.presets import PRESETS
-from experiments.task.recipe import Recipe
 from experiments.task.workloads import WORKLOADS, mlp
 from tests.experiments.rates import rates_of
 
@@ -47,13 +49,10 @@ def no_hidden_layers(monkeypatch):
 )
 def test_watched_optimizer_is_bit_for_bit_the_plain_one(name):
     # 30 steps: with num_drops=5 the rate drops after every 5.
-    config = RunConfig(
-        workload="digits_mlp",
-        schedule=name,
-        epochs=10,
-        matched_exponential=MatchedExponentialOptions(num_drops=5, drop_factor=0.5),
-    )
-    schedule = SCHEDULES[name](config, Recipe.of(config, WORKLOAD, 3))
+    options = {"num_drops": 5, "drop_factor": 0.5}
+    schedule = SCHEDULES[name](**(options if name == "matched_exponential" else {}))
+    config = RunConfig("digits_mlp", schedule, epochs=10)
+    optimizer = scheduled_optimizer(config, 3).optimizer
     rates = {
         "constant": 0.1,
         "multistep": optax.piecewise_constant_schedule(0.1, {9: 0.2, 18: 0.2, 24: 0.2}),
@@ -62,11 +61,11 @@ def test_watched_optimizer_is_bit_for_bit_the_plain_one(name):
     }
     plain = sgd(rates[name], momentum=0.9, weight_decay=1e-2)
     params = {"w": jax.random.normal(jax.random.key(0), (50, 7)), "b": jnp.ones(7)}
-    ours, theirs = schedule.optimizer.init(params), plain.init(params)
+    ours, theirs = optimizer.init(params), plain.init(params)
     for step in range(30):
         # Different in every step and leaf.
         gradients = jax.tree.map(lambda p, step=step: jnp.sin(p + step), params)
-        a, ours = schedule.optimizer.update(gradients, ours, params)
+        a, ours = optimizer.update(gradients, ours, params)
         b, theirs = plain.update(gradients, theirs, params)
         jax.tree.map(np.testing.assert_array_equal, a, b)
         params = optax.apply_updates(params, b)
@@ -76,39 +75,39 @@ def test_watched_optimizer_is_bit_for_bit_the_plain_one(name):
     ("options", "expected"),
     [
         pytest.param(
-            MultistepOptions(),
+            Multistep(),
             [0.1] * 3 + [0.02] * 3 + [0.004] * 2 + [8e-4] * 2,
             id="usual",
         ),
         pytest.param(
-            MultistepOptions(milestones=(0.5, 0.52), drop_factor=0.5),
+            Multistep(milestones=(0.5, 0.52), drop_factor=0.5),
             [0.1] * 5 + [0.025] * 5,
             id="two-at-once",
         ),
     ],
 )
 def test_multistep_drops_after_its_fractions(digits, options, expected):
-    config = RunConfig("digits_mlp", "multistep", epochs=10, multistep=options)
+    config = RunConfig("digits_mlp", options, epochs=10)
     np.testing.assert_allclose(rates_of(digits, config), expected, rtol=1e-5)
 
 
 def test_constant_stays(digits):
-    config = RunConfig("digits_mlp", "constant", epochs=3)
+    config = RunConfig("digits_mlp", Constant(), epochs=3)
     np.testing.assert_allclose(rates_of(digits, config), 0.1, rtol=1e-6)
 
 
 def test_autodrop_takes_its_options(digits):
     # Every change is below 360 degrees: the first decision, after epoch 3, drops.
-    options = EpochAutoDropOptions(
+    options = EpochAutoDrop(
         threshold=360.0, max_threshold=360.0, drop_delay=1, drop_factor=0.5
     )
-    config = RunConfig("digits_mlp", "epoch_autodrop", epochs=5, epoch_autodrop=options)
+    config = RunConfig("digits_mlp", options, epochs=5)
     expected = [0.1, 0.1, 0.1, 0.05, 0.025]
     np.testing.assert_allclose(rates_of(digits, config), expected, rtol=1e-5)
 
 
 def test_linear_decay_ends_at_zero(digits):
-    config = RunConfig("digits_mlp", "linear_decay", epochs=4)
+    config = RunConfig("digits_mlp", LinearDecay(), epochs=4)
     np.testing.assert_allclose(
         rates_of(digits, config), [0.1, 0.075, 0.05, 0.025], rtol=1e-5
     )
@@ -119,46 +118,40 @@ def test_linear_decay_ends_at_zero(digits):
     [
         # 4 epochs of 42 steps. A drop after every 42: at the start of each epoch.
         pytest.param(
-            MatchedExponentialOptions(num_drops=3, drop_factor=0.5),
+            MatchedExponential(num_drops=3, drop_factor=0.5),
             [0.1, 0.05, 0.025, 0.0125],
             id="as-many",
         ),
         pytest.param(
-            MatchedExponentialOptions(
-                windows_per_drop=7, window_steps=6, drop_factor=0.5
-            ),
+            MatchedExponential(windows_per_drop=7, window_steps=6, drop_factor=0.5),
             [0.1, 0.05, 0.025, 0.0125],
             id="every-7-windows",
         ),
         # 168 steps are few: windows of 1 step, a drop every 13.
         pytest.param(
-            MatchedExponentialOptions(),
+            MatchedExponential(),
             [0.1 * 0.95**n for n in (0, 42 // 13, 84 // 13, 126 // 13)],
             id="every-13th-of-the-run's",
         ),
-        pytest.param(MatchedExponentialOptions(num_drops=0), [0.1] * 4, id="none"),
+        pytest.param(MatchedExponential(num_drops=0), [0.1] * 4, id="none"),
     ],
 )
 def test_matched_exponential_drops_evenly(digits, options, expected):
-    config = RunConfig(
-        "digits_mlp", "matched_exponential", epochs=4, matched_exponential=options
-    )
+    config = RunConfig("digits_mlp", options, epochs=4)
     np.testing.assert_allclose(rates_of(digits, config), expected, rtol=1e-5)
 
 
 def test_windowed_autodrop_takes_its_options(digits):
     # Every change is below 360 degrees: a drop whenever the buffer is full again,
     # windows 5, 8, 11, ... of 7 steps. 6 windows an epoch.
-    options = WindowedAutoDropOptions(
+    options = WindowedAutoDrop(
         window_steps=7, buffer_size=2, threshold=360.0, drop_factor=0.5
     )
-    config = RunConfig(
-        "digits_mlp", "windowed_autodrop", epochs=3, windowed_autodrop=options
-    )
+    config = RunConfig("digits_mlp", options, epochs=3)
     state, run_epoch = set_up(config, digits)
     rows = []
     for _ in range(3):
-        state, metrics = run_epoch(state, digits)
+        state, metrics = run_epoch(state)
         rows.append({k: float(v) for k, v in metrics.items()})
     rates = [row["learning_rate"] for row in rows]
     np.testing.assert_allclose(rates, [0.1, 0.05, 0.0125], rtol=1e-5)
@@ -173,17 +166,16 @@ def test_windowed_autodrop_takes_its_options(digits):
     ("steps", "expected"), [(28080, 23), (2520, 2), (78_000, 65), (10, 1)]
 )
 def test_windows_per_run(steps, expected):
-    assert resolved(None, steps) == expected
-    assert resolved(64, steps) == 64
+    assert scaled_window(steps) == expected
 
 
 def test_options_out_of_range(digits):
     with pytest.raises(UserError, match="num_drops must be 0 or more, got -1"):
-        MatchedExponentialOptions(num_drops=-1)
+        MatchedExponential(num_drops=-1)
     with pytest.raises(UserError, match="windows_per_drop must be at least 1, got 0"):
-        MatchedExponentialOptions(windows_per_drop=0)
-    options = WindowedAutoDropOptions(sample_every=7)
-    config = RunConfig("digits_mlp", "windowed_autodrop", windowed_autodrop=options)
+        MatchedExponential(windows_per_drop=0)
+    options = WindowedAutoDrop(sample_every=7)
+    config = RunConfig("digits_mlp", options)
     with pytest.raises(UserError, match="sample_every that divides window_steps"):
         set_up(config, digits)
 
@@ -200,7 +192,7 @@ def test_options_out_of_range(digits):
         pytest.param(
             # 420 steps: decays of 140 and 280, by 3 epochs and a third, then 6 and two.
             "cosine_restarts",
-            {"restarts": RestartsOptions(periods=2)},
+            {"periods": 2},
             [0.05 * (1 + np.cos(np.pi * epoch * 42 / 140)) for epoch in range(4)]
             + [
                 0.05 * (1 + np.cos(np.pi * (epoch * 42 - 140) / 280))
@@ -211,13 +203,13 @@ def test_options_out_of_range(digits):
         pytest.param(
             # Two triangles between 0.02 and 0.1, the second half as high.
             "cyclical",
-            {"cyclical": CyclicalOptions(min_fraction=0.2, cycles=2.5)},
+            {"min_fraction": 0.2, "cycles": 2.5},
             [0.02, 0.06, 0.1, 0.06, 0.02, 0.04, 0.06, 0.04, 0.02, 0.03],
             id="cyclical",
         ),
         pytest.param(
             "warmup_stable_decay",
-            {"warmup_stable_decay": WarmupStableDecayOptions(warmup=0.2, decay=0.5)},
+            {"warmup": 0.2, "decay": 0.5},
             [0.0, 0.05, 0.1, 0.1, 0.1, 0.1, 0.08, 0.06, 0.04, 0.02],
             id="warmup-stable-decay",
         ),
@@ -237,44 +229,38 @@ def test_options_out_of_range(digits):
     ],
 )
 def test_rates_by_hand(digits, name, options, expected):
-    config = RunConfig("digits_mlp", name, epochs=10, **options)
+    config = RunConfig("digits_mlp", SCHEDULES[name](**options), epochs=10)
     np.testing.assert_allclose(rates_of(digits, config), expected, rtol=1e-3, atol=1e-5)
 
 
 def test_plateau_drops_where_the_validation_loss_has_not_fallen(digits):
     # Any loss that is less than 100 % lower is no improvement: the first epoch sets the
     # mark, the second is the first one without, and patience 2 takes two.
-    config = RunConfig(
-        "digits_mlp",
-        "plateau",
-        epochs=8,
-        validation_fraction=0.1,
-        plateau=PlateauOptions(patience=2, rtol=0.9999, drop_factor=0.5),
-    )
+    plateau = Plateau(patience=2, rtol=0.9999, drop_factor=0.5)
+    config = RunConfig("digits_mlp", plateau, epochs=8, validation_fraction=0.1)
     held = hold_out(digits, 0.1)
     rates = rates_of(held, config)
     np.testing.assert_allclose(rates, [0.1] * 3 + [0.05] * 2 + [0.025] * 2 + [0.0125])
 
 
 def test_plateau_leaves_the_rate_while_the_loss_falls(digits):
-    config = RunConfig("digits_mlp", "plateau", epochs=4, validation_fraction=0.1)
+    config = RunConfig("digits_mlp", Plateau(), epochs=4, validation_fraction=0.1)
     np.testing.assert_allclose(rates_of(hold_out(digits, 0.1), config), 0.1)
 
 
-def test_plateau_needs_examples_held_out(digits):
+def test_plateau_needs_examples_held_out():
     with pytest.raises(UserError, match="give a validation_fraction"):
-        set_up(RunConfig("digits_mlp", "plateau"), digits)
+        RunConfig("digits_mlp", Plateau())
 
 
 def test_schedule_free_evaluates_its_average(digits):
-    config = RunConfig("digits_mlp", "schedule_free_sgd", epochs=3)
-    recipe = Recipe.of(config, WORKLOAD, 42)
-    schedule = SCHEDULES["schedule_free_sgd"](config, recipe)
+    config = RunConfig("digits_mlp", ScheduleFreeSGD(), epochs=3)
+    schedule = scheduled_optimizer(config, 42)
     state, run_epoch = set_up(config, digits)
     for _ in range(config.epochs):
-        state, metrics = run_epoch(state, digits)
+        state, metrics = run_epoch(state)
     inner = state.opt_state.optimizer
-    averaged = schedule.evaluation_params(state.opt_state, state.params)
+    averaged = schedule.eval_params(state.opt_state, state.params)
     jax.tree.map(
         np.testing.assert_array_equal,
         averaged,
@@ -288,7 +274,7 @@ def test_schedule_free_evaluates_its_average(digits):
 
 
 def test_the_rate_is_trained_by_hypergradients(digits):
-    config = RunConfig("digits_mlp", "hypergradient", epochs=4)
+    config = RunConfig("digits_mlp", Hypergradient(), epochs=4)
     rates = rates_of(digits, config)
     assert rates[0] == pytest.approx(0.1)
     assert len(set(rates)) == 4
@@ -300,7 +286,7 @@ def test_the_rate_is_trained_by_hypergradients(digits):
     [(60, (0.4, 5, 12)), (30, (0.8, 2, 6)), (240, (0.1, 20, 48)), (5, (4.8, 1, 1))],
 )
 def test_scaled_options(epochs, expected):
-    options = scaled_options(epochs, EpochAutoDropOptions())
+    options = ScaledEpochAutoDrop().scaled(epochs)
     found = options.threshold, options.drop_delay, options.window
     assert found == pytest.approx(expected)
     assert options.max_threshold == options.threshold
@@ -308,22 +294,23 @@ def test_scaled_options(epochs, expected):
 
 
 def test_scaled_options_leave_what_is_given():
-    options = scaled_options(60, EpochAutoDropOptions(drop_delay=1, averaging=False))
-    assert (options.drop_delay, options.averaging, options.window) == (1, False, 12)
+    # The paper's delay too, which is not the scaled one.
+    options = ScaledEpochAutoDrop(drop_delay=20, averaging=False).scaled(60)
+    assert (options.drop_delay, options.averaging, options.window) == (20, False, 12)
 
 
 def test_at_60_epochs_scaled_options_are_the_demos():
-    demo = PRESETS["demo_autodrop"].config.epoch_autodrop
-    assert scaled_options(60, EpochAutoDropOptions()) == demo
+    demo = PRESETS["demo_autodrop"].config.schedule
+    assert ScaledEpochAutoDrop().scaled(60) == demo
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: PlateauOptions(patience=0), "plateau.patience must be above 0, got 0"),
-        (lambda: CyclicalOptions(min_fraction=2), "must be from 0 to 1, got 2"),
-        (lambda: WarmupStableDecayOptions(0.5, 0.6), "0.5 and 0.6, are longer than"),
-        (lambda: RestartsOptions(periods=0), "restarts.periods must be above 0, got 0"),
+        (lambda: Plateau(patience=0), "patience must be above 0, got 0"),
+        (lambda: Cyclical(min_fraction=2), "min_fraction must be from 0 to 1, got 2"),
+        (lambda: WarmupStableDecay(0.5, 0.6), "0.5 and 0.6, are longer than"),
+        (lambda: CosineRestarts(periods=0), "periods must be above 0, got 0"),
     ],
     ids=["patience", "fraction", "too-long", "periods"],
 )

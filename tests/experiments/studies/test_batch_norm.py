@@ -9,6 +9,7 @@ import pytest
 from flax import nnx
 
 from experiments.models import MLP
+from experiments.schedules.epoch_autodrop import EpochAutoDrop
 from experiments.studies.batch_norm import (
     Averaging,
     BatchNormMLP,
@@ -20,7 +21,6 @@ from experiments.studies.batch_norm import (
     read,
     runs_table,
 )
-from experiments.task.options import EpochAutoDropOptions
 
 ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "experiments" / "results"
@@ -42,9 +42,7 @@ def small(tmp_path_factory):
         seeds=(0,),
         epochs=8,
         num_batches=3,
-        autodrop=EpochAutoDropOptions(
-            threshold=180.0, max_threshold=180.0, drop_delay=2
-        ),
+        autodrop=EpochAutoDrop(threshold=180.0, max_threshold=180.0, drop_delay=2),
         out=out,
     )
     averagings = read(out / "batch_stats.csv", Averaging)

@@ -5,12 +5,16 @@ import pytest
 
 from experiments.report import figures
 from experiments.report.rows import EvidenceRow, write_rows
+from experiments.run.gradient_norms import write_gradient_norms
 from experiments.run.jobs import FinishedJob, Job
-from experiments.run.record import write_gradient_norms
 from experiments.schedules import SCHEDULES
-from experiments.schedules.requirements import LEVELS, RULES, Rule
+from experiments.schedules.schedule import LEVELS, Requirements
 from experiments.studies import STUDIES
-from experiments.studies.comparison import report_comparison, report_refinement
+from experiments.studies.comparison import (
+    RIVALS,
+    report_comparison,
+    report_refinement,
+)
 from experiments.studies.needs_figure import draw
 from experiments.studies.study import Runs
 from experiments.task.config import RunConfig
@@ -37,25 +41,25 @@ def drawn(monkeypatch):
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_every_schedule_has_a_level(name):
-    assert RULES[name].level in LEVELS
+    assert SCHEDULES[name].requires.level in LEVELS
 
 
 def test_levels_by_hand():
-    assert Rule().level == "nothing"
-    assert RULES["epoch_autodrop"].level == "a rate"
-    assert RULES["scaled_epoch_autodrop"].level == "a rate, the total steps"
-    assert RULES["plateau"].level == "a rate, a validation set"
-    assert "first run" in RULES["refined"].level
+    def level(name):
+        return SCHEDULES[name].requires.level
+
+    assert Requirements().level == "nothing"
+    assert level("epoch_autodrop") == "a rate"
+    assert level("scaled_epoch_autodrop") == "a rate, the total steps"
+    assert level("plateau") == "a rate, a validation set"
+    assert "first run" in level("refined")
 
 
 @pytest.mark.parametrize("workload", STUDIES["comparison"].workloads)
 def test_every_rival_is_compared(workload):
     arms = STUDIES["comparison"].arms(workload)
-    found = {config.schedule for _, config, _ in arms}
-    needed = {name for name, rule in RULES.items() if not rule.total_steps}
-    if workload == "pydoc_transformer":
-        needed.remove("schedule_free_sgd")
-    assert found >= needed
+    found = {config.schedule_name for _, config, _ in arms}
+    assert found >= {*RIVALS, "schedule_free_adamw", "epoch_autodrop", "plateau"}
     assert len({label for label, _, _ in arms}) == len(arms)
 
 
@@ -114,7 +118,7 @@ def test_the_report_draws_the_tables_of_its_arms(tmp_path, drawn):
 
 def test_the_report_draws_what_was_recorded_and_what_was_made_of_it(tmp_path, drawn):
     def finished(preset, seed, rates, first=None):
-        config = RunConfig("digits_mlp", preset, epochs=2, seed=seed, learning_rate=0.2)
+        config = RunConfig("digits_mlp", epochs=2, seed=seed, learning_rate=0.2)
         lines = [
             {"learning_rate": rate, "test_error": 3.0, "seconds": 1.0} for rate in rates
         ]

@@ -14,6 +14,7 @@ from experiments.errors import UserError
 from experiments.run.devices import choose_devices
 from experiments.run.jobs import Job, plan
 from experiments.run.record import is_finished, read_commit, read_metrics
+from experiments.schedules.constant import Constant
 from experiments.studies import queue
 from experiments.studies.queue import run_queue
 from experiments.task.config import RunConfig
@@ -81,9 +82,9 @@ def test_finished_runs_are_taken_as_they_are(in_turn):
 def test_a_run_is_finished_with_its_last_checkpoint(in_turn, tmp_path):
     job = in_turn[0].job
     assert is_finished(job.folder, job.config)
-    other = RunConfig("digits_mlp", "constant", epochs=EPOCHS, seed=1)
+    other = RunConfig("digits_mlp", Constant(), epochs=EPOCHS, seed=1)
     assert not is_finished(job.folder, other)
-    longer = RunConfig("digits_mlp", "constant", epochs=EPOCHS + 1)
+    longer = RunConfig("digits_mlp", Constant(), epochs=EPOCHS + 1)
     assert not is_finished(job.folder, longer)
     assert not is_finished(tmp_path, job.config)
     last = job.folder / "checkpoints" / str(EPOCHS)
@@ -99,7 +100,7 @@ def test_one_folder_is_one_run(in_turn):
 
 def test_another_run_in_a_folder_is_an_error(in_turn):
     job = in_turn[0].job
-    other = Job(job.preset, RunConfig("digits_mlp", "constant", epochs=3), job.folder)
+    other = Job(job.preset, RunConfig("digits_mlp", Constant(), epochs=3), job.folder)
     with pytest.raises(UserError, match=r"epochs: 2 there, 3 here"):
         run_queue([other], workers=1)
 

@@ -14,10 +14,12 @@ from experiments.models import BasicBlock, BottleneckBlock, ResNet, WideResNet
 from experiments.run.devices import ONE_DEVICE, choose_devices
 from experiments.run.epoch import make_step
 from experiments.run.record import read_metrics
-from experiments.run.training import Training, set_up, train
-from experiments.schedules import SCHEDULES
+from experiments.run.setup import Training
+from experiments.run.training import set_up, train
+from experiments.schedules.constant import Constant
+from experiments.schedules.epoch_autodrop import EpochAutoDrop
+from experiments.schedules.multistep import Multistep
 from experiments.task.config import RunConfig
-from experiments.task.recipe import Recipe
 from experiments.task.workloads import WORKLOADS
 
 # Of each: training examples, side of an image, classes, parameters; the latter as the
@@ -58,8 +60,9 @@ def test_recipes():
 )
 def test_the_baseline_drops_where_the_paper_says(name, drop):
     workload = WORKLOADS[name]
-    config = RunConfig(name, "multistep", epochs=workload.epochs)
-    schedule = SCHEDULES["multistep"](config, Recipe.of(config, workload, 10))
+    config = RunConfig(name, Multistep(), epochs=workload.epochs)
+    recipe = config.recipe(10)
+    schedule = config.schedule.filled(recipe).build(recipe)
     rates = [
         float(schedule.learning_rate((), step)) for step in (drop * 10 - 1, drop * 10)
     ]
@@ -91,11 +94,11 @@ def bytes_of(tree):
 def test_a_step_at_full_size(name, dtype):
     """Shapes and memory, without computing anything."""
     _, side, _, parameters = SIZES[name]
-    config = RunConfig(name, "epoch_autodrop", epochs=200, compute_dtype=dtype)
+    config = RunConfig(name, EpochAutoDrop(), epochs=200, compute_dtype=dtype)
 
     def first_step(inputs, labels):
         training = Training.of(config, FullSize(name))
-        step = make_step(training.graphdef, training.schedule, training.workload)
+        step = make_step(training)
         state, loss = step(training.state, inputs, labels, jax.random.key(0))
         return training.state, state, loss
 
@@ -162,7 +165,7 @@ def check_first_steps(name, rows):
 def test_first_steps(name, load, monkeypatch, tmp_path):
     monkeypatch.setitem(WORKLOADS, name, narrow(name))
     dataset = load(name, train=(4, 4), test=(2, 1))
-    config = RunConfig(name, "epoch_autodrop", epochs=1)
+    config = RunConfig(name, EpochAutoDrop(), epochs=1)
     rows = train(config, tmp_path / "run", dataset)
     check_first_steps(name, rows)
 
@@ -173,7 +176,7 @@ def test_first_steps_of_the_network_as_it_is(name, load, monkeypatch, tmp_path):
     workload = dataclasses.replace(WORKLOADS[name], batch_size=4)
     monkeypatch.setitem(WORKLOADS, name, workload)
     dataset = load(name, train=(4, 4), test=(2, 1), sizes=(200, 400))
-    rows = train(RunConfig(name, "epoch_autodrop", epochs=1), tmp_path / "run", dataset)
+    rows = train(RunConfig(name, EpochAutoDrop(), epochs=1), tmp_path / "run", dataset)
     check_first_steps(name, rows)
 
 
@@ -184,14 +187,12 @@ def test_the_network_computes_in_bfloat16_on_request(name, load, monkeypatch, tm
     dataset = load(name, train=(4, 4), test=(2, 1))
     losses = {}
     for dtype in ("float32", "bfloat16"):
-        config = RunConfig(name, "constant", epochs=1, compute_dtype=dtype)
+        config = RunConfig(name, Constant(), epochs=1, compute_dtype=dtype)
         training = Training.of(config, dataset)
         assert {x.dtype for x in jax.tree.leaves(training.state.params)} == {
             jnp.dtype("float32")
         }
-        step = jax.jit(
-            make_step(training.graphdef, training.schedule, training.workload)
-        )
+        step = jax.jit(make_step(training))
         side = 64 if "imagenet" in name else 32
         inputs = np.random.default_rng(0).integers(0, 256, (4, side, side, 3), np.uint8)
         arguments = (training.state, inputs, np.arange(4) % 2, jax.random.key(0))
@@ -211,9 +212,9 @@ def test_an_epoch_on_eight_devices_is_that_on_one(small_cifar, monkeypatch, tmp_
     dataset = workload.load(small.write(tmp_path))
     states, metrics = [], []
     for devices in (ONE_DEVICE, choose_devices()):
-        config = RunConfig(name, "epoch_autodrop", epochs=1)
+        config = RunConfig(name, EpochAutoDrop(), epochs=1)
         state, run_epoch = set_up(config, dataset, devices)
-        state, values = run_epoch(state, devices.replicate(dataset))
+        state, values = run_epoch(state)
         states.append(state)
         metrics.append(values)
     for (path, x), y in zip(
@@ -236,8 +237,8 @@ def test_augmentation_is_for_training_alone(small_cifar, monkeypatch, tmp_path):
     results = []
     for workload, data in ((black, dataset), (narrow(name), in_truth)):
         monkeypatch.setitem(WORKLOADS, name, workload)
-        state, run_epoch = set_up(RunConfig(name, "constant", epochs=1), data)
-        results.append(run_epoch(state, data)[1])
+        state, run_epoch = set_up(RunConfig(name, Constant(), epochs=1), data)
+        results.append(run_epoch(state)[1])
     for key, value in results[0].items():
         np.testing.assert_allclose(results[1][key], value, rtol=1e-6, err_msg=key)
 
@@ -249,7 +250,7 @@ def test_the_command_trains_on_streamed_data(
     name = "imagenet_resnet18"
     monkeypatch.setitem(WORKLOADS, name, narrow(name))
     folder, run = write_image_tree(tmp_path / "images"), tmp_path / "run"
-    command = ["train", "multistep", "--workload", name, "--epochs", "1"]
+    command = ["run", "multistep", "--workload", name, "--epochs", "1"]
     command += ["--data-dir", str(folder), "--out", str(run), "--devices", "4"]
     main([*command, "--checkpoint-steps", "2"])
     text = capsys.readouterr().out
@@ -264,11 +265,11 @@ def test_the_command_trains_on_streamed_data(
 
 def test_the_command_says_how_imagenet_can_be_had(monkeypatch, tmp_path):
     monkeypatch.delenv("IMAGENET_DIR", raising=False)
-    command = ["train", "multistep", "--workload", "imagenet_resnet18"]
+    command = ["run", "multistep", "--workload", "imagenet_resnet18"]
     with pytest.raises(SystemExit, match="Error: ImageNet cannot be downloaded"):
         main(command)
     (tmp_path / "train").mkdir()
-    with pytest.raises(SystemExit, match="train holds no folder: sort its images"):
+    with pytest.raises(SystemExit, match="run holds no folder: sort its images"):
         main([*command, "--data-dir", str(tmp_path)])
 
 

@@ -8,16 +8,15 @@ import pytest
 
 from experiments.errors import UserError
 from experiments.run.training import set_up
+from experiments.schedules.epoch_autodrop import EpochAutoDrop
 from experiments.task.config import RunConfig
-from experiments.task.options import EpochAutoDropOptions
-from experiments.task.recipe import Recipe
 from experiments.task.workloads import WORKLOADS
 
 WORKLOAD = WORKLOADS["digits_mlp"]
 
 
 def test_without_choices_it_is_the_workloads():
-    recipe = Recipe.of(RunConfig("digits_mlp", epochs=7), WORKLOAD, 3)
+    recipe = RunConfig("digits_mlp", epochs=7).recipe(3)
     assert (recipe.learning_rate, recipe.weight_decay) == (0.1, 1e-2)
     assert (recipe.optimizer_name, recipe.momentum) == ("sgd", 0.9)
     assert (recipe.epochs, recipe.steps) == (7, 21)
@@ -37,7 +36,7 @@ def test_the_chosen_optimizer_takes_rate_and_decay(name, expected):
     config = RunConfig(
         "digits_mlp", optimizer=name, learning_rate=0.05, weight_decay=0.0
     )
-    ours = Recipe.of(config, WORKLOAD, 3).optimizer(0.05)
+    ours = config.recipe(3).optimizer(0.05)
     params = {"w": jnp.arange(1.0, 5.0)}
     state, other = ours.init(params), expected.init(params)
     for step in range(4):
@@ -50,7 +49,7 @@ def test_the_chosen_optimizer_takes_rate_and_decay(name, expected):
 def test_a_rate_for_sgd_is_none_for_adamw():
     config = RunConfig("digits_mlp", optimizer="adamw")
     with pytest.raises(UserError, match=r"0\.1, is one for sgd and not for adamw"):
-        Recipe.of(config, WORKLOAD, 3)
+        config.recipe(3)
 
 
 @pytest.mark.parametrize(
@@ -60,18 +59,14 @@ def test_a_rate_for_sgd_is_none_for_adamw():
 )
 def test_autodrop_drops_on_top_of_each(digits, optimizer, rate):
     # Every angle but the first two is a trigger, without a delay.
-    options = EpochAutoDropOptions(threshold=360.0, max_threshold=360.0, drop_delay=1)
+    options = EpochAutoDrop(threshold=360.0, max_threshold=360.0, drop_delay=1)
     config = RunConfig(
-        "digits_mlp",
-        epochs=4,
-        optimizer=optimizer,
-        learning_rate=rate,
-        epoch_autodrop=options,
+        "digits_mlp", options, epochs=4, optimizer=optimizer, learning_rate=rate
     )
     state, run_epoch = set_up(config, digits)
     rates = []
     for _ in range(config.epochs):
-        state, metrics = run_epoch(state, digits)
+        state, metrics = run_epoch(state)
         rates.append(float(metrics["learning_rate"]))
     # The workload's factor, as none is given.
     np.testing.assert_allclose(rates, [rate, rate, rate, 0.2 * rate], rtol=1e-5)

@@ -16,6 +16,8 @@ from experiments.models import Transformer
 from experiments.run.devices import ONE_DEVICE, choose_devices
 from experiments.run.evaluation import evaluate
 from experiments.run.training import set_up, train
+from experiments.schedules.constant import Constant
+from experiments.schedules.epoch_autodrop import EpochAutoDrop
 from experiments.task.config import RunConfig
 from experiments.task.workloads import WORKLOADS
 
@@ -97,7 +99,7 @@ def test_text_is_evaluated_by_character(letters, batch_size):
 )
 def test_training_learns_and_resumes(request, tmp_path, workload, data, error):
     dataset = request.getfixturevalue(data)
-    config = RunConfig(workload, "constant", epochs=8)
+    config = RunConfig(workload, Constant(), epochs=8)
     rows = train(config, tmp_path / "run", dataset)
     assert all(math.isfinite(row["test_loss"]) for row in rows)
     assert rows[-1]["train_loss"] < 0.6 * rows[0]["train_loss"]
@@ -119,10 +121,10 @@ def test_the_resnets_first_steps_on_several_devices_are_those_on_one():
     dataset = Dataset(
         "Noise", "a test", 10, inputs[:192], labels[:192], inputs[192:], labels[192:]
     )
-    config = RunConfig("fashion_mnist_resnet", "epoch_autodrop", epochs=1)
+    config = RunConfig("fashion_mnist_resnet", EpochAutoDrop(), epochs=1)
     states = []
     for devices in (ONE_DEVICE, choose_devices(2)):
         state, run_epoch = set_up(config, dataset, devices)
-        states.append(run_epoch(state, devices.replicate(dataset))[0])
+        states.append(run_epoch(state)[0])
     one, two = ((state.params, state.rest) for state in states)
     jax.tree.map(functools.partial(np.testing.assert_allclose, atol=2e-6), two, one)

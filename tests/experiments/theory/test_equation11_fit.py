@@ -138,7 +138,7 @@ def test_steps_per_epoch_are_those_of_the_workloads(digits):
 
 def test_a_constant_rate_above_the_recipes():
     config = constant_rate("digits_mlp", 0.3, 0, 60)
-    assert (config.schedule, config.learning_rate) == ("constant", 0.3)
+    assert (config.schedule_name, config.learning_rate) == ("constant", 0.3)
 
 
 def curve(fit, rate, time):

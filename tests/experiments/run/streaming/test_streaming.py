@@ -17,19 +17,16 @@ from experiments.run.devices import ONE_DEVICE, choose_devices
 from experiments.run.epoch import make_step
 from experiments.run.evaluation import evaluate
 from experiments.run.record import read_metrics
-from experiments.run.training import set_up_stream, train
-from experiments.schedules import SCHEDULES
+from experiments.run.training import set_up, train
+from experiments.schedules.epoch_autodrop import EpochAutoDrop
 from experiments.task.config import RunConfig
-from experiments.task.options import EpochAutoDropOptions
-from experiments.task.recipe import Recipe
 from experiments.task.workloads import WORKLOADS
 
 # 21 training images in batches of 4, 5 steps an epoch; 7 test images.
 CONFIG = RunConfig(
     NAME,
-    "epoch_autodrop",
+    EpochAutoDrop(threshold=180, max_threshold=180, drop_delay=1),
     epochs=4,
-    epoch_autodrop=EpochAutoDropOptions(threshold=180, max_threshold=180, drop_delay=1),
 )
 
 
@@ -55,7 +52,7 @@ def whole(tmp_path_factory, dataset):
 
 
 def final_state(folder, dataset):
-    like, run_epoch = set_up_stream(CONFIG, dataset)
+    like, run_epoch = set_up(CONFIG, dataset)
     with Checkpoints(folder / "checkpoints") as checkpoints:
         return jax.device_get(run_epoch.restore_latest(checkpoints, like))
 
@@ -149,7 +146,7 @@ def test_eight_devices_give_what_one_gives(dataset, tmp_path, monkeypatch):
     monkeypatch.setitem(WORKLOADS, NAME, dataclasses.replace(STREAMED, batch_size=16))
     states, metrics = [], []
     for devices in (ONE_DEVICE, choose_devices()):
-        state, run_epoch = set_up_stream(CONFIG, dataset, devices)
+        state, run_epoch = set_up(CONFIG, dataset, devices)
         for _ in range(2):
             state, values = run_epoch(state)
         run_epoch.close()
@@ -171,15 +168,11 @@ def test_an_epoch_is_its_batches_one_after_the_other(dataset):
     config = dataclasses.replace(CONFIG, validation_fraction=0.2)
     dataset = dataset.hold_out(0.2)
     assert len(dataset.train) == 17
-    state, run_epoch = set_up_stream(config, dataset)
+    state, run_epoch = set_up(config, dataset)
     expected = jax.tree.map(jnp.copy, state.train)
     state, metrics = run_epoch(state)
 
-    model = Net(dataset, nnx.Rngs(0))
-    graphdef = nnx.graphdef(model)
-    recipe = Recipe.of(config, STREAMED, 4)
-    schedule = SCHEDULES["epoch_autodrop"](config, recipe)
-    step = jax.jit(make_step(graphdef, schedule, STREAMED))
+    step = jax.jit(make_step(run_epoch.training))
     key = jax.random.split(jax.random.key(config.seed))[1]
     reader = dataset.train_batches(int(jax.random.bits(key, dtype=jnp.uint32)), 4)
     losses = []
@@ -197,6 +190,7 @@ def test_an_epoch_is_its_batches_one_after_the_other(dataset):
     ):
         np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6)
 
+    graphdef = nnx.graphdef(Net(dataset, nnx.Rngs(0)))
     model = nnx.merge(graphdef, expected.params, expected.rest)
     for part, images in (("test", dataset.test), ("validation", dataset.validation)):
         inputs = [dataset.read_test(images.root / file) for file in images.files]
