@@ -2,6 +2,7 @@
 
 from experiments.schedules.abel import Abel
 from experiments.schedules.adam_without_rate import DAdaptAdamW, Prodigy
+from experiments.schedules.autodrop import AutoDrop
 from experiments.schedules.cocob import Cocob
 from experiments.schedules.constant import Constant
 from experiments.schedules.cosine import Cosine
@@ -30,6 +31,7 @@ from experiments.schedules.windowed_autodrop import WindowedAutoDrop
 
 SCHEDULES: dict[str, type[Schedule]] = {
     "constant": Constant,
+    "autodrop": AutoDrop,
     "epoch_autodrop": EpochAutoDrop,
     "scaled_epoch_autodrop": ScaledEpochAutoDrop,
     "windowed_autodrop": WindowedAutoDrop,
