@@ -14,6 +14,7 @@ from jax.sharding import PartitionSpec as P
 from problems import EPOCHS, RATE, STEPS, flat, make_problem
 
 from autodrop_optax import (
+    autodrop,
     autodrop_metrics,
     end_epoch,
     epoch_autodrop,
@@ -23,7 +24,7 @@ from autodrop_optax import (
 BATCH = 8
 # Eight drops in 60 epochs, decided by 0.4 degrees or more.
 OPTIONS = {"threshold": 2.0, "max_threshold": 8.0, "drop_delay": 4}
-WAYS = ("link", "wrapper")
+WAYS = ("link", "wrapper", "default")
 
 
 def mesh_of(devices) -> Mesh:
@@ -46,6 +47,8 @@ def train(mesh: Mesh, way: str):
     sgd = optax.sgd(RATE, momentum=0.9)
     if way == "link":
         optimizer = optax.chain(sgd, epoch_autodrop(RATE, **OPTIONS))
+    elif way == "default":
+        optimizer = optax.chain(sgd, autodrop(first_check=4, patience=1))
     else:
         optimizer = with_epoch_autodrop(sgd, RATE, STEPS, **OPTIONS)
 

@@ -94,7 +94,12 @@ def test_an_epoch_end_works_in_place(averaging, leaves):
             id="windowed-every-8th",
         ),
         pytest.param(optax.chain(SGD, autodrop()), 0.15, id="default"),
-        pytest.param(optax.chain(autodrop(), SGD), 0.15, id="default-first"),
+        pytest.param(
+            optax.chain(autodrop(), SGD),
+            0.15,
+            id="default-first",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_step_copies_no_state(optimizer, most):
@@ -119,7 +124,11 @@ def test_a_step_copies_no_state(optimizer, most):
         pytest.param(windowed_autodrop(0.1), id="1"),
         pytest.param(windowed_autodrop(0.1, sample_every=8), id="8"),
         pytest.param(autodrop(), id="default"),
-        pytest.param(autodrop(state_dtype="bfloat16"), id="default-narrow"),
+        pytest.param(
+            autodrop(state_dtype="bfloat16"),
+            id="default-narrow",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_window_or_a_check_ends_in_place(link, leaves):

@@ -7,12 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from autodrop_runs import EAGER as CHECKS
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from reference import Algorithm1
+from reference_autodrop import AutoDrop
 from slow import slow_but
 
 from autodrop_optax import (
+    AutoDropState,
+    autodrop,
+    autodrop_eval_params,
+    autodrop_restart,
     end_epoch,
     epoch_autodrop,
     windowed_autodrop,
@@ -59,10 +65,11 @@ def scalar_reductions_alone(text):
 @pytest.mark.parametrize(
     ("link", "trees"),
     [
+        (autodrop(), ("anchor", "previous_step", "average")),
         (epoch_autodrop(0.1), ("anchor", "previous_step", "average")),
         (windowed_autodrop(0.1), ("running_mean", "previous_mean", "previous_step")),
     ],
-    ids=["epochs", "windows"],
+    ids=["default", "epochs", "windows"],
 )
 def test_the_state_inherits_the_sharding(mesh, link, trees):
     params = jax.device_put(leaves(0), shardings(mesh))
@@ -95,18 +102,24 @@ def test_an_epoch_end_gathers_nothing_and_equals_one_device(mesh):
         assert x.sharding.is_equivalent_to(shardings(mesh)[name], x.ndim)
 
 
-def test_shardings_that_no_type_tells_of():
+@pytest.mark.parametrize("link", [epoch_autodrop(0.1), autodrop()])
+def test_shardings_that_no_type_tells_of(link):
     # in_shardings on arrays that lie nowhere in particular: only the partitioner knows.
     mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
-    link = epoch_autodrop(0.1)
     params = {name: jnp.asarray(x) for name, x in leaves(0).items()}
     state = link.init(params)
     placed = optax.tree.map_params(
         link, lambda _, s: s, state, shardings(mesh),
         transform_non_params=lambda _: NamedSharding(mesh, P()),
     )  # fmt: skip
-    end = jax.jit(lambda p, s: end_epoch(p, s), in_shardings=(shardings(mesh), placed))
-    assert not gathers(end.lower(params, state).compile().as_text())
+
+    def act(params, state):
+        if isinstance(state, AutoDropState):
+            return link.update(params, state, params)
+        return end_epoch(params, state)
+
+    act = jax.jit(act, in_shardings=(shardings(mesh), placed))
+    assert not gathers(act.lower(params, state).compile().as_text())
 
 
 WAYS = {
@@ -123,13 +136,16 @@ def types(tree):
     return jax.tree.map(lambda x: (jax.typeof(x), jax.typeof(x).sharding), tree)
 
 
+DEFAULT = optax.chain(optax.sgd(0.1, momentum=0.9), autodrop(**CHECKS))
+
+
 @pytest.mark.parametrize("jit", [True, False], ids=["jit", "eager"])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", slow_but([*WAYS, "default"], *WAYS))
 def test_no_type_changes_over_epochs(mesh, way, jit):
     def compiled(function):
         return jax.jit(function) if jit else function
 
-    optimizer = WAYS[way](**EAGER)
+    optimizer = DEFAULT if way == "default" else WAYS[way](**EAGER)
     params = jax.device_put(leaves(0), shardings(mesh))
     state = compiled(optimizer.init)(params)
     before = types((params, state[1]))
@@ -226,6 +242,64 @@ def test_the_wrapper_gathers_nothing(mesh):
     text = update.lower(params, state, params).compile().as_text()
     assert not gathers(text)
     assert scalar_reductions_alone(text)
+
+
+def test_checks_gather_nothing_and_equal_one_device(mesh):
+    link = autodrop(**CHECKS)
+    here = {name: jnp.asarray(x) for name, x in leaves(0).items()}
+    there = jax.device_put(leaves(0), shardings(mesh))
+    state, far_state = link.init(here), jax.jit(link.init)(there)
+    update, far_update = jax.jit(link.update), jax.jit(lambda *args: link.update(*args))
+    text = far_update.lower(there, far_state, there).compile().as_text()
+    assert not gathers(text)
+    assert scalar_reductions_alone(text)
+    for seed in range(1, 13):
+        step = leaves(seed)
+        here = jax.tree.map(jnp.add, here, step)
+        there = jax.tree.map(jnp.add, there, jax.device_put(step, shardings(mesh)))
+        _, state = update(here, state, here)
+        _, far_state = far_update(there, far_state, there)
+        np.testing.assert_allclose(far_state.angles, state.angles, atol=1e-3)
+    assert int(far_state.num_drops) == int(state.num_drops) == 3
+    average = autodrop_eval_params(state, here)
+    for far in (
+        autodrop_eval_params(far_state, there),
+        jax.jit(autodrop_eval_params)(far_state, there),
+    ):
+        for name, x in far.items():
+            np.testing.assert_allclose(x, average[name], rtol=1e-5, atol=1e-5)
+            assert x.sharding.is_equivalent_to(shardings(mesh)[name], x.ndim)
+    for restart in (autodrop_restart, jax.jit(autodrop_restart)):
+        for params in (None, there):
+            assert types(restart(far_state, params)) == types(far_state)
+
+
+def test_a_whole_run_of_the_default_drops_where_the_reference_does(mesh):
+    rate, steps, options = 0.5, 200, {"n_0": 4, "patience": 1}
+    start, curvature, noise = noisy_quadratic(0, steps, 1)
+    x, curvatures = flat(start), flat(curvature)
+    auto = AutoDrop(x, **options)
+    for i in range(steps):
+        scale = auto.see(x)
+        x = x - rate * scale * curvatures * (x - flat({n: noise[n][i] for n in SPECS}))
+    assert auto.margin > 0.1
+    assert len(auto.drops) == 3
+    optimizer = optax.chain(optax.sgd(rate), autodrop(first_check=4, patience=1))
+    curvature, noise = jax.tree.map(np.float32, (curvature, noise))
+
+    def step(carry, c):
+        params, state = carry
+        gradients = jax.tree.map(lambda a, x, c: a * (x - c[0]), curvature, params, c)
+        updates, state = optimizer.update(gradients, state, params)
+        carry = optax.apply_updates(params, updates), state
+        return carry, state[1].num_drops
+
+    params = jax.device_put(jax.tree.map(np.float32, start), shardings(mesh))
+    carry = params, jax.jit(optimizer.init)(params)
+    (params, _), drops = jax.jit(lambda c: jax.lax.scan(step, c, noise))(carry)
+    dropped = np.flatnonzero(np.diff(drops, prepend=0)) + 1
+    np.testing.assert_array_equal(dropped, auto.drops)
+    np.testing.assert_allclose(flat(jax.device_get(params)), x, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("sample_every", [1, 2])
