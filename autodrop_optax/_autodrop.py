@@ -111,7 +111,7 @@ class AutoDropState(NamedTuple):
         return {
             "scale": self.rate_scale,
             "num_drops": self.num_drops,
-            "angle": self.angles[-1],
+            "angle": self.angles[..., -1],
             "max_angle": hyper.max_angle,
             "steps_since_drop": self.steps_since_drop,
             "next_check": _whole(self.check_time),

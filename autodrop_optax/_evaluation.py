@@ -26,10 +26,12 @@ def autodrop_eval_params(
     Args:
       opt_state: the state of an optimizer that contains :func:`autodrop`.
       params: the parameters that are trained. What no state covers (frozen or masked
-        leaves, groups without AutoDrop, integers and keys) is returned as it is here.
+        leaves, groups without AutoDrop, integers and keys, what was filtered out of an
+        Equinox model) is returned as it is here.
 
     Returns:
-      A pytree like ``params``: the average, rounded to the parameters' dtypes.
+      A pytree like ``params``: the average, rounded to the parameters' dtypes. It may
+      share memory with ``opt_state``: copy it before a step that donates that.
 
     Raises:
       ValueError: ``opt_state`` has no state of :func:`autodrop`, or two that cover the

@@ -142,18 +142,22 @@ def check_match(a: optax.Params, b: optax.Params, a_name: str, b_name: str) -> N
 
 
 # A transformation under `optax.masked` or `optax.partition` sees a MaskedNode in place
-# of each subtree that is none of its business.
+# of each subtree that is none of its business. A part of an Equinox model that was
+# filtered has None there.
 
 
-def _is_masked(x) -> bool:
-    return isinstance(x, optax.MaskedNode)
+def _is_left_out(x) -> bool:
+    return x is None or isinstance(x, optax.MaskedNode)
 
 
 def select_covered(cover: optax.Params, params: optax.Params):
-    """Returns ``params`` with a MaskedNode wherever ``cover`` has one."""
+    """Returns ``params`` with a MaskedNode or None wherever ``cover`` has one."""
     try:
         covered = jax.tree.map(
-            lambda c, p: c if _is_masked(c) else p, cover, params, is_leaf=_is_masked
+            lambda c, p: c if _is_left_out(c) else p,
+            cover,
+            params,
+            is_leaf=_is_left_out,
         )
     except ValueError:
         covered = params  # the comparison below says what differs
@@ -164,5 +168,5 @@ def select_covered(cover: optax.Params, params: optax.Params):
 def merge_covered(covered: optax.Params, params: optax.Params):
     """Returns ``params`` with what ``covered`` holds put in its place."""
     return jax.tree.map(
-        lambda c, p: p if _is_masked(c) else c, covered, params, is_leaf=_is_masked
+        lambda c, p: p if _is_left_out(c) else c, covered, params, is_leaf=_is_left_out
     )

@@ -62,7 +62,7 @@ FOREIGN = "jax jaxlib flax nnx optax chex numpy np matplotlib collections typing
 nitpick_ignore_regex = [
     ("py:.*", rf"({FOREIGN.replace(' ', '|')})(\..*)?"),
     ("py:.*", r"[a-zA-Z]+"),  # without a module: a builtin, or shortened
-    ("py:.*", r"autodrop_optax\.flax\.linen\.State"),  # a type variable
+    ("py:.*", r"autodrop_optax\.flax\.(linen\.State|_nnx\.M)"),  # type variables
 ]
 
 html_theme = "sphinx_book_theme"

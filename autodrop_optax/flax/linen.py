@@ -12,7 +12,7 @@
     metrics = autodrop_metrics(state)
     evaluate(eval_state(state))  # the average; train on with `state`
 
-``autodrop_restart(state, factor=0.5)`` of :mod:`autodrop_optax` returns the new
+``autodrop_restart(state, factor=0.5)`` of ``autodrop_optax`` returns the new
 ``TrainState``. :func:`end_epoch` is for :func:`autodrop_optax.epoch_autodrop`.
 """
 

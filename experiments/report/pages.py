@@ -37,8 +37,6 @@ PAGES = (
     ROOT / "docs" / "benchmarks.md",
     ROOT / "docs" / "choosing.md",
     ROOT / "docs" / "evidence.md",
-    ROOT / "docs" / "optax.md",
-    ROOT / "docs" / "windowed.md",
 )
 BLOCK = re.compile(r"(<!-- table: (.+?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 

@@ -60,23 +60,6 @@ def tables(rows: Sequence[Row]) -> str:
     return "\n\n".join(parts)
 
 
-def summary_table(rows: Sequence[Row]) -> str:
-    """One line per schedule: what the ratios of all data sets come to."""
-    header = ["relative to linear decay"]
-    for optimizer in OPTIMIZERS:
-        header += [_TITLES[optimizer], "t", "better, worse"]
-
-    def line(schedule: str) -> list[str]:
-        cells = [schedule]
-        for optimizer in OPTIMIZERS:
-            x = summarise(rows, optimizer, schedule)
-            cells += [f"{x.geometric_mean:.2f}", f"{x.t:+.1f}"]
-            cells += [f"{x.better}, {x.worse}"]
-        return cells
-
-    return markdown_table(header, (line(s) for s in SCHEDULES if s != LINEAR))
-
-
 def replace_tables(text: str, rows: Sequence[Row]) -> str:
     """Returns a README with its tables, between the marks, made anew."""
     before, rest = text.split(START)

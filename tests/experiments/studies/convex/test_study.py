@@ -34,7 +34,6 @@ from experiments.studies.convex.study import (
 from experiments.studies.convex.tables import (
     read_csv,
     replace_tables,
-    summary_table,
     tables,
     write_csv,
 )
@@ -200,11 +199,6 @@ def test_the_readme_has_the_tables_of_the_results(tmp_path, monkeypatch):
     monkeypatch.setattr(command, "README", copy)
     command.main(["--tables-only"])
     assert copy.read_text() == text.replace("the geometric mean", "the ?")
-
-
-def test_the_page_has_the_summary_of_the_results():
-    page = command.README.parents[3] / "docs" / "refinement.md"
-    assert summary_table(read_csv(command.RESULTS)) in page.read_text()
 
 
 def test_the_results_are_complete():
