@@ -12,10 +12,9 @@ import tyro
 from experiments.demo import demo
 from experiments.errors import UserError, choose
 from experiments.report import tables
-from experiments.report.outcome import summarise
 from experiments.report.pages import tables_command
-from experiments.report.tables import Result
 from experiments.run.devices import ALL_DEVICES, OnDevices, set_up_devices
+from experiments.run.jobs import FinishedJob, Job
 from experiments.run.progress import Progress
 from experiments.run.record import read_metrics
 from experiments.run.training import CHECKPOINT_STEPS, train
@@ -78,8 +77,8 @@ def run_command(
             devices=devices,
             checkpoint_steps=checkpoint_steps,
         )
-    result = Result(config.workload, config.schedule_name, config.seed, summarise(rows))
-    print(tables.runs_table([result]))
+    done = FinishedJob(Job(config.schedule_name, config, folder), rows)
+    print(tables.runs_table([done.result]))
     print(f"run: {folder}")
 
 

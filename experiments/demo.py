@@ -1,4 +1,4 @@
-"""`python -m experiments demo`: AutoDrop beside the usual hand-made schedule."""
+"""`python -m experiments demo`: AutoDrop beside schedules that are told the end."""
 
 import shutil
 from collections.abc import Sequence
@@ -14,7 +14,11 @@ from experiments.run.distributed import is_primary, wait_for_all
 from experiments.run.jobs import plan, run_all
 from experiments.task.workloads import WORKLOADS
 
-_PRESETS = ("demo_autodrop", "multistep")
+SCHEDULES = {
+    "autodrop": "AutoDrop",
+    "linear_decay": "linear decay",
+    "multistep": "multi-step",
+}
 
 
 @tyro.conf.configure(tyro.conf.DisallowNone)
@@ -28,7 +32,7 @@ def demo(
     fresh: bool = False,
     on: OnDevices = ALL_DEVICES,
 ) -> None:
-    """Trains with AutoDrop and with multi-step, then compares them.
+    """Trains with AutoDrop and with two that know the end, and compares.
 
     Args:
       workload: what to train; by default Fashion-MNIST's, or the digits' where
@@ -48,7 +52,7 @@ def demo(
     print(f"data: {dataset}")
     if epochs is None:
         epochs = WORKLOADS[workload].epochs
-    jobs = plan(_PRESETS, workload, epochs, seeds, out)
+    jobs = plan(SCHEDULES, workload, epochs, seeds, out)
     if fresh and is_primary():
         for job in jobs:
             shutil.rmtree(job.folder, ignore_errors=True)
@@ -59,9 +63,8 @@ def demo(
     if not is_primary():
         return
     first = [done for done in finished if done.job.config.seed == seeds[0]]
-    labels = {"demo_autodrop": "AutoDrop", "multistep": "multi-step"}
     figure = figures.compare(
-        {labels[done.job.preset]: done.rows for done in first},
+        {SCHEDULES[done.job.preset]: done.rows for done in first},
         title=f"{dataset.name}, {WORKLOADS[workload].network}, seed {seeds[0]}",
     )
     figures.save(figure, out / "demo.png")

@@ -29,7 +29,9 @@ def test_the_example_runs_and_drops(capsys):
 )
 def test_the_errors_are_those_of_the_runs(text, quoted):
     errors = defaultdict(list)
-    with (ROOT / "experiments" / "results" / "studies" / "demo.csv").open() as file:
+    with (
+        ROOT / "experiments" / "results" / "studies" / "epoch_demo.csv"
+    ).open() as file:
         for row in csv.DictReader(file):
             errors[row["workload"], row["schedule"]].append(float(row["final_error"]))
     assert {len(values) for values in errors.values()} == {5}

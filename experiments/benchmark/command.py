@@ -13,6 +13,7 @@ import tyro
 
 from experiments.benchmark.angle import angle_rows
 from experiments.benchmark.config import BenchmarkConfig, RowName
+from experiments.benchmark.default import default_rows
 from experiments.benchmark.epoch_end import epoch_end_rows
 from experiments.benchmark.memory import memory_rows
 from experiments.benchmark.pytorch import demo_rows
@@ -27,6 +28,7 @@ from experiments.errors import UserError
 from experiments.run.environment import PACKAGES, environment
 
 ROWS: dict[RowName, Callable[[BenchmarkConfig], Iterator[Row]]] = {
+    "default": default_rows,
     "link": link_rows,
     "accumulated": accumulated_rows,
     "wrapper": wrapper_rows,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 RowName = Literal[
+    "default",
     "link",
     "accumulated",
     "wrapper",

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from autodrop_optax import (
+    autodrop,
     end_epoch,
     epoch_autodrop,
     windowed_autodrop,
@@ -29,6 +30,14 @@ def memory_rows(config: BenchmarkConfig) -> Iterator[Row]:
         return memory.argument_size_in_bytes / copy, memory.temp_size_in_bytes / copy
 
     base, _ = buffers(make_optimizer_step(SGD), SGD, params)
+    for where, limit in (("device", 3.0), ("pinned_host", 1.0)):
+        link = optax.chain(SGD, autodrop(state_memory_kind=where))
+        size, temporary = buffers(make_optimizer_step(link), link, params)
+        yield Row(
+            f"copies, {where}: autodrop, state", round(size - base, 4), limit=limit
+        )
+        yield Row(f"copies, {where}: autodrop, temporary in a step", temporary)
+
     end = jax.jit(end_epoch, donate_argnums=(0, 1))
     for averaging, limit in ((True, 3.0), (False, 2.0)):
         link = optax.chain(SGD, epoch_autodrop(0.1, averaging=averaging))

@@ -23,7 +23,7 @@ def compare(runs: Mapping[str, Sequence[Row]], title: str) -> Figure:
     """
     return plot_history(
         {name: columns(rows) for name, rows in runs.items()},
-        panels=("learning_rate", "angular_velocity", "train_loss", "test_error"),
+        panels=("learning_rate", "angle", "train_loss", "test_error"),
         labels={"test_error": "test error (%)"},
         log_scale={"train_loss": (1, 2, 5)},
         title=title,
@@ -42,6 +42,8 @@ def columns(rows: Sequence[Row]) -> dict[str, np.ndarray]:
     # A row has the rate of its epoch; to draw is the one from its end on.
     rates = found["learning_rate"]
     found["learning_rate"] = np.append(rates[1:], rates[-1])
+    for name in ("angle", "max_angle"):  # AutoDrop's alone
+        found.setdefault(name, np.full(len(rows), np.nan))
     # Schedules that know their drops in advance have them marked as well.
     found["num_drops"] = np.cumsum(np.isin(found["epoch"], drop_epochs(rows)))
     return found

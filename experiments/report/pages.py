@@ -167,7 +167,7 @@ DEMO = {
 
 def demo(name: str) -> str:
     """The study of the demo: final errors, or the epochs of the drops."""
-    runs = windowed_tables.read(STUDIES / "demo.csv")
+    runs = windowed_tables.read(STUDIES / "epoch_demo.csv")
     cell = {"errors": _errors, "drops": _drops}[name]
     titles = windowed_tables.WORKLOADS
     lines = [
@@ -189,7 +189,7 @@ def windowed(name: str) -> str:
     """What came out of the study of the windowed method."""
     runs = windowed_tables.read(RESULTS / "windowed.csv")
     if name == "errors":
-        demo_runs = windowed_tables.read(STUDIES / "demo.csv")
+        demo_runs = windowed_tables.read(STUDIES / "epoch_demo.csv")
         return windowed_tables.errors_table(runs + demo_runs)
     if name == "walks":
         walks = windowed_tables.read(RESULTS / "random_walk.csv")

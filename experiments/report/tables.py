@@ -17,12 +17,14 @@ class Result(NamedTuple):
     schedule: str
     seed: int
     summary: Summary
+    told: str  # what the schedule must be told
 
 
 def runs_table(results: Iterable[Result]) -> str:
     """One line per run, final errors first: the best is picked on the test set."""
     header = (
         "schedule",
+        "told",
         "seed",
         "final test error",
         "best (minimum over epochs)",
@@ -31,14 +33,15 @@ def runs_table(results: Iterable[Result]) -> str:
     )
     lines = [
         (
-            schedule,
-            str(seed),
-            f"{summary.final_error:.2f} %",
-            f"{summary.best_error:.2f} %",
-            _epochs(summary.drop_epochs),
-            f"{summary.seconds_per_epoch:.2f}",
+            result.schedule,
+            result.told,
+            str(result.seed),
+            f"{result.summary.final_error:.2f} %",
+            f"{result.summary.best_error:.2f} %",
+            _epochs(result.summary.drop_epochs),
+            f"{result.summary.seconds_per_epoch:.2f}",
         )
-        for _, schedule, seed, summary in results
+        for result in results
     ]
     return _aligned(header, lines)
 
@@ -71,7 +74,7 @@ def write_csv(path: Path, results: Iterable[Result]) -> None:
         writer.writerow(
             ("workload", "schedule", "seed", *Summary._fields),
         )
-        for workload, schedule, seed, summary in results:
+        for workload, schedule, seed, summary, _ in results:
             writer.writerow(
                 (
                     workload,

@@ -37,7 +37,11 @@ class FinishedJob(NamedTuple):
         """The row of a table."""
         config = self.job.config
         return Result(
-            config.workload, self.job.preset, config.seed, summarise(self.rows)
+            config.workload,
+            self.job.preset,
+            config.seed,
+            summarise(self.rows),
+            str(config.schedule.requires),
         )
 
 

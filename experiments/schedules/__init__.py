@@ -3,6 +3,13 @@
 from experiments.schedules.abel import Abel
 from experiments.schedules.adam_without_rate import DAdaptAdamW, Prodigy
 from experiments.schedules.autodrop import AutoDrop
+from experiments.schedules.averaged import (
+    ConstantAverage,
+    CosineAverage,
+    InverseSqrtAverage,
+    LinearDecayAverage,
+    WarmupStableDecayAverage,
+)
 from experiments.schedules.cocob import Cocob
 from experiments.schedules.constant import Constant
 from experiments.schedules.cosine import Cosine
@@ -36,6 +43,11 @@ SCHEDULES: dict[str, type[Schedule]] = {
     "scaled_epoch_autodrop": ScaledEpochAutoDrop,
     "windowed_autodrop": WindowedAutoDrop,
     "epoch_autodrop_linear_decay": EpochAutoDropLinearDecay,
+    "constant_average": ConstantAverage,
+    "inverse_sqrt_average": InverseSqrtAverage,
+    "linear_decay_average": LinearDecayAverage,
+    "cosine_average": CosineAverage,
+    "warmup_stable_decay_average": WarmupStableDecayAverage,
     "multistep": Multistep,
     "matched_exponential": MatchedExponential,
     "linear_decay": LinearDecay,

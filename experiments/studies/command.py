@@ -39,7 +39,8 @@ def study_command(
       name: of a study, as `list` shows them.
       workloads: by default the study's.
       seeds: by default the study's.
-      epochs: passes over the training examples; by default each workload's.
+      epochs: passes over the training examples; by default the study's, or else
+        each workload's.
       workers: runs at a time, each with a core of its own; by default one a core, and 1
         where JAX computes on something else.
       out: folder for the runs of all studies; what is finished there is taken as it is,
@@ -63,7 +64,7 @@ def study_command(
             study.seeds_of(workload) if seeds is None else seeds,
             out,
             results,
-            epochs,
+            study.epochs.get(workload) if epochs is None else epochs,
         )
     ]
     first = list(dict.fromkeys(job.first for job in jobs if job.first is not None))

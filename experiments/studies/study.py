@@ -23,6 +23,8 @@ class Arm(NamedTuple):
     label: str  # names its runs: the same label is the same configuration
     config: RunConfig  # but for workload, epochs and seed
     first: "Arm | None" = None  # how the run goes that refines this one's schedule
+    length: float = 1.0  # of the runs, as a fraction of the workload's
+    stops: tuple[float, ...] = ()  # of this, where to evaluate; (): after every epoch
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Study:
       workloads: where it is asked by default.
       seeds: by default.
       other_seeds: by default, of the workloads that do not have these.
+      epochs: passes over the training examples, of the workloads that do not have their
+        own length here.
       arms: the arms on a workload.
       report: writes and prints what the finished runs of one or several workloads
         show. It gets them in the order of the plan, and a folder.
@@ -45,6 +49,7 @@ class Study:
     arms: Callable[[str], Sequence[Arm]]
     report: Callable[["Runs", Path], None]
     other_seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    epochs: Mapping[str, int] = field(default_factory=dict)
 
     def seeds_of(self, workload: str) -> tuple[int, ...]:
         """The seeds of a workload."""
@@ -104,6 +109,7 @@ def plan(
     """
     entry = choose(WORKLOADS, "workload", workload)
     seeds = tuple(seeds)
+    full = entry.epochs if epochs is None else epochs
 
     def job(arm: Arm, seed: int) -> Job:
         first = None if arm.first is None else job(arm.first, seed + FIRST_RUN)
@@ -111,10 +117,13 @@ def plan(
         if first is not None:
             config = replaced(config, ("schedule", "first_run"), str(first.folder))
         rate = config.learning_rate
+        length = max(1, round(arm.length * full))
+        stops = {max(1, round(stop * length)) for stop in arm.stops}
         config = dataclasses.replace(
             config,
             workload=workload,
-            epochs=entry.epochs if epochs is None else epochs,
+            epochs=length,
+            evaluate_at=tuple(sorted(stops)) or config.evaluate_at,
             seed=seed,
             learning_rate=tuned_rate(workload, results) if rate is None else rate,
         )

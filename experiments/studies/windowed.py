@@ -263,7 +263,7 @@ def study(config: StudyConfig) -> None:
         if part == "comparison":
             figure = windowed_figure.draw(config.out, config.workloads, config.seeds)
             figures.save(figure, config.results / "windowed.png")
-    names = ["studies/demo.csv", *(name for name, *_ in PARTS.values())]
+    names = ["studies/epoch_demo.csv", *(name for name, *_ in PARTS.values())]
     if all((config.results / name).exists() for name in names):
         print(all_tables(config.results))
 

@@ -28,10 +28,10 @@ def all_tables(results: Path) -> str:
     """Returns every table in Markdown.
 
     Args:
-      results: the folder with the windowed study's tables and studies/demo.csv.
+      results: the folder with the windowed study's tables and studies/epoch_demo.csv.
     """
     runs = read(results / "windowed.csv")
-    errors = errors_table(runs + read(results / "studies" / "demo.csv"))
+    errors = errors_table(runs + read(results / "studies" / "epoch_demo.csv"))
     return "\n\n".join(
         (
             errors,

@@ -7,6 +7,7 @@ import textwrap
 from dataclasses import dataclass, fields
 
 from experiments.schedules import SCHEDULES
+from experiments.schedules.autodrop import AutoDrop
 from experiments.schedules.constant import Constant
 from experiments.schedules.cosine import Cosine
 from experiments.schedules.cosine_restarts import CosineRestarts
@@ -126,6 +127,11 @@ _NOTED: dict[str, Preset] = {
         ),
         expected="Fashion-MNIST 10.12 ± 0.14, digits 2.13 ± 0.20 (as above).",
         time="As above.",
+    ),
+    "autodrop": Preset(
+        config=RunConfig(schedule=AutoDrop()),
+        what="AutoDrop as it comes: it is told a rate and nothing else.",
+        why="The library's default, which the demo sets beside two that know the end.",
     ),
     "linear_decay": Preset(
         config=RunConfig(schedule=LinearDecay()),

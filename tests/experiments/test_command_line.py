@@ -168,7 +168,7 @@ def assert_plain(text):
 def test_demo_from_end_to_end(demo, tmp_path):
     output = demo("--epochs", "3", "--seeds", "0", "1")
     assert "data: Digits (1347 train, 450 test) from scikit-learn" in output
-    for name in ("demo_autodrop-seed0", "multistep-seed1"):
+    for name in ("autodrop-seed0", "multistep-seed1"):
         folder = tmp_path / f"digits_mlp-{name}"
         assert name[:5] in output
         for file in ("config.json", "environment.json", "metrics.jsonl"):
@@ -179,17 +179,22 @@ def test_demo_from_end_to_end(demo, tmp_path):
     with (tmp_path / "demo.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert [(line["schedule"], line["seed"]) for line in lines] == [
-        ("demo_autodrop", "0"),
-        ("demo_autodrop", "1"),
-        ("multistep", "0"),
-        ("multistep", "1"),
+        (name, seed)
+        for name in ("autodrop", "linear_decay", "multistep")
+        for seed in ("0", "1")
     ]
     rows = read_metrics(tmp_path / "digits_mlp-multistep-seed1")
-    assert float(lines[3]["final_error"]) == pytest.approx(
+    assert float(lines[-1]["final_error"]) == pytest.approx(
         rows[-1]["test_error"], abs=1e-4
     )
-    assert lines[3]["drop_epochs"] == "1 2"
-    assert "mean" in output or "±" in output
+    assert lines[-1]["drop_epochs"] == "1 2"
+    assert "±" in output
+    told = re.findall(r"^(\w+) +(a rate.*?)  +\d  ", output, re.MULTILINE)
+    assert dict(told) == {
+        "autodrop": "a rate",
+        "linear_decay": "a rate; total steps",
+        "multistep": "a rate; total steps; the milestones",
+    }
     assert_plain(output)
 
 

@@ -22,6 +22,23 @@ from experiments.benchmark.timing import Row, compare
 from experiments.errors import UserError
 
 LIMITS = {
+    **{
+        f"step, {millions} M: sgd, autodrop, {when} / sgd": limit
+        for millions in (10, 100)
+        for when, limit in (
+            ("every step sampled", 1.7),
+            ("after 16,000 steps", 1.10),
+            ("after 200,000 steps", 1.04),
+        )
+    },
+    "training, one scan: autodrop / without": 1.02,
+    "training, step calls: autodrop / without": 1.04,
+    **{
+        f"check, 100 M in {leaves} / read three, write two in place": 1.3
+        for leaves in (1, 200, 1000)
+    },
+    "copies, device: autodrop, state": 3.0,
+    "copies, pinned_host: autodrop, state": 1.0,
     "step, 10 M: sgd, link / sgd": 1.10,
     "step, 100 M: sgd, link / sgd": 1.10,
     "training, one scan: with_epoch_autodrop / without": 1.08,

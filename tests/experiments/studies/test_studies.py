@@ -21,7 +21,7 @@ from experiments.schedules import SCHEDULES
 from experiments.studies import STUDIES
 from experiments.studies.papers import best_epoch
 from experiments.studies.published import TABLE_1, UAI_TABLE_2
-from experiments.studies.study import Runs, arm, plan
+from experiments.studies.study import Arm, Runs, arm, plan
 from experiments.studies.tuned import tuned_rate
 from experiments.task.config import RunConfig
 from experiments.task.presets import PRESETS
@@ -52,8 +52,9 @@ def test_every_study_can_be_asked_of_our_workloads(name, workload, tmp_path):
     assert len(jobs) == 2 * len(STUDIES[name].arms(workload))
     folders = [job.folder for job in jobs]
     assert len(set(folders)) == len(folders)
-    for job in jobs:
-        assert (job.config.workload, job.config.epochs) == (workload, 60)
+    lengths = [round(60 * x.length) for x in STUDIES[name].arms(workload) for _ in "01"]
+    for job, length in zip(jobs, lengths, strict=True):
+        assert (job.config.workload, job.config.epochs) == (workload, length)
         assert job.config.schedule_name in SCHEDULES
 
 
@@ -66,11 +67,11 @@ def test_studies_share_runs_only_where_they_are_the_same(tmp_path):
 
 
 def test_an_arm_is_a_preset_with_changes():
-    label, config, _ = arm("multistep", "mine", schedule__drop_factor=0.5, seed=3)
+    label, config, *_ = arm("multistep", "mine", schedule__drop_factor=0.5, seed=3)
     assert label == "mine"
     assert config.schedule.drop_factor == 0.5
     assert (config.schedule_name, config.seed) == ("multistep", 3)
-    assert arm("cosine") == ("cosine", PRESETS["cosine"].config, None)
+    assert arm("cosine") == Arm("cosine", PRESETS["cosine"].config)
     with pytest.raises(UserError, match="unknown preset 'cosin'"):
         arm("cosin")
 
@@ -178,11 +179,11 @@ def test_the_table_of_the_demo_names_presets(tmp_path, capsys):
     study.report(Runs("demo", runs, 2), tmp_path)
     assert (tmp_path / "demo.csv").read_text().splitlines() == [
         "workload,schedule,seed,final_error,best_error,drop_epochs,seconds_per_epoch",
-        "digits_mlp,demo_autodrop,0,4.0000,3.0000,2,0.500",
-        "digits_mlp,demo_autodrop,1,2.0000,2.0000,2,0.500",
+        "digits_mlp,autodrop,0,4.0000,3.0000,2,0.500",
+        "digits_mlp,autodrop,1,2.0000,2.0000,2,0.500",
     ]
     printed = capsys.readouterr().out
-    assert re.search(r"demo_autodrop +2 +3.00 ± 1.41 % +2 \| 2", printed)
+    assert re.search(r"autodrop +2 +3.00 ± 1.41 % +2 \| 2", printed)
 
 
 def test_the_papers_workloads_are_there():
@@ -190,3 +191,56 @@ def test_the_papers_workloads_are_there():
     for name in (*TABLE_1, *UAI_TABLE_2):
         arms = STUDIES["table1"].arms(name)
         assert arms[0].label == "multistep"
+
+
+def anytime_run(name, stops, length, errors, folder):
+    config = RunConfig(
+        "digits_mlp",
+        SCHEDULES[name](),
+        epochs=length,
+        learning_rate=0.1,
+        evaluate_at=stops,
+    )
+    rows = [
+        {
+            "epoch": epoch,
+            "test_error": errors.get(epoch, math.nan),
+            "test_loss": errors.get(epoch, math.nan) / 10,
+            "num_drops": float(epoch > 4),
+        }
+        for epoch in range(1, length + 1)
+    ]
+    return FinishedJob(Job(name, config, folder / f"{name}{length}"), rows)
+
+
+def test_the_table_of_stops_has_a_line_for_each_and_keeps_what_others_made(tmp_path):
+    ours = anytime_run("autodrop", (1, 2, 4, 8), 8, {1: 9, 2: 5, 4: 4, 8: 2}, tmp_path)
+    half = anytime_run("linear_decay", (4,), 4, {4: 3}, tmp_path)
+    report = STUDIES["anytime"].report
+    report(Runs("anytime", [ours], 2), tmp_path)
+    report(Runs("anytime", [ours, half], 2), tmp_path)
+    assert (tmp_path / "anytime.csv").read_text().splitlines() == [
+        "workload,schedule,learning_rate,seed,horizon,error,loss,drops",
+        "digits_mlp,autodrop,0.1,0,0.125,9,0.9,0",
+        "digits_mlp,autodrop,0.1,0,0.25,5,0.5,0",
+        "digits_mlp,autodrop,0.1,0,0.5,4,0.4,0",
+        "digits_mlp,autodrop,0.1,0,1,2,0.2,1",
+        "digits_mlp,linear_decay,0.1,0,0.5,3,0.3,0",
+    ]
+    for name in ("anytime.png", "anytime_rates.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_runs_to_a_stop_are_as_long_and_evaluated_there(tmp_path):
+    study = STUDIES["anytime"]
+    jobs = plan(study.arms("digits_mlp"), "digits_mlp", (0,), tmp_path, tmp_path, 64)
+    lengths = {
+        name: {
+            (job.config.epochs, job.config.evaluate_at)
+            for job in jobs
+            if job.config.schedule_name == name
+        }
+        for name in ("autodrop", "linear_decay")
+    }
+    assert lengths["autodrop"] == {(64, (8, 16, 32, 64))}
+    assert lengths["linear_decay"] == {(16, (16,)), (32, (32,)), (64, (64,))}

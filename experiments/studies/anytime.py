@@ -1,0 +1,189 @@
+"""Is AutoDrop, told nothing, as good as linear decay that was told the end?
+
+The rules were written before the runs. Nobody picks seeds; no run is left out; nothing
+is stopped early.
+
+* What needs no horizon makes one run, which is evaluated at each of STOPS. Linear decay
+  makes a run for each of HORIZONS, at the same rates.
+* Rates are a factor of 2 apart, the same for all methods. Where a best rate lies at an
+  end of its grid, the grid is widened, for all.
+* What counts is what a person would use: the average, or the parameters, of the last
+  step before the stop; with BatchNorm's statistics recomputed for an average.
+* WORKLOADS' first two are for choosing: settings of AutoDrop may be changed after a
+  look at them. The others are looked at once.
+"""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments.report import figures
+from experiments.report.statistics import markdown_table, mean_sd
+from experiments.run.environment import write_provenance
+from experiments.run.jobs import FinishedJob
+from experiments.schedules import SCHEDULES
+from experiments.studies import anytime_figure
+from experiments.studies.study import Arm, Runs, Study
+from experiments.task.config import RunConfig
+
+TABLE = "anytime.csv"
+STOPS = (1 / 8, 1 / 4, 1 / 2, 1.0)  # of the workload's length here
+HORIZONS = (1 / 4, 1 / 2, 1.0)  # of a schedule that must be told the end
+
+# Passes over the training examples: a run takes about half a minute of one core.
+EPOCHS = {
+    "fashion_mnist_mlp": 24,
+    "pydoc_transformer": 16,
+    "diamonds_mlp": 80,
+    "pronunciation_gru": 16,
+    "digits_mlp": 64,
+    "fashion_mnist_resnet": 16,
+}
+RATES = {
+    "fashion_mnist_mlp": (0.0125, 0.025, 0.05, 0.1, 0.2),
+    "pydoc_transformer": (0.0025, 0.005, 0.01, 0.02, 0.04),
+    "diamonds_mlp": (0.025, 0.05, 0.1, 0.2, 0.4),
+    "pronunciation_gru": (0.004, 0.008, 0.016, 0.032, 0.064),
+    "digits_mlp": (0.0125, 0.025, 0.05, 0.1, 0.2),
+    "fashion_mnist_resnet": (0.025, 0.05, 0.1, 0.2, 0.4),
+}
+# In the order in which they are run: those that matter most come first. Of each, where
+# it is run to.
+METHODS: dict[str, tuple[float, ...]] = {
+    "autodrop": (1.0,),
+    "linear_decay": HORIZONS,
+    "inverse_sqrt_average": (1.0,),
+    "constant_average": (1.0,),
+}
+OURS, RIVAL = "autodrop", "linear_decay"
+
+
+class Row(NamedTuple):
+    """An error at a stop."""
+
+    workload: str
+    schedule: str
+    learning_rate: float
+    seed: int
+    horizon: float  # where it stops, as a fraction of the workload's length
+    error: float  # percent of the test set wrong
+    loss: float  # nats, mean over the test set
+    drops: int  # until then
+
+
+def arms(workload: str) -> list[Arm]:
+    """Every method at every rate, to every horizon."""
+    return [
+        Arm(
+            f"anytime-{name}-{'own' if rate is None else f'{rate:g}'}-{length:g}",
+            RunConfig(schedule=SCHEDULES[name](), learning_rate=rate),
+            length=length,
+            stops=STOPS if lengths == (1.0,) else (1.0,),
+        )
+        for name, lengths in METHODS.items()
+        for rate in RATES.get(workload, (None,))
+        for length in lengths
+    ]
+
+
+def rows_of(done: FinishedJob, full: int) -> list[Row]:
+    """The stops of a run.
+
+    Args:
+      done: the run.
+      full: epochs of the workload's length.
+    """
+    config = done.job.config
+    return [
+        Row(
+            workload=config.workload,
+            schedule=config.schedule_name,
+            learning_rate=config.recipe(0).learning_rate,
+            seed=config.seed,
+            horizon=row["epoch"] / full,
+            error=row["test_error"],
+            loss=row["test_loss"],
+            drops=int(row["num_drops"]),
+        )
+        for row in done.rows
+        if config.evaluates(int(row["epoch"]))
+    ]
+
+
+def report(runs: Runs, results: Path) -> None:
+    """Adds the runs to the table, prints what it says, draws the figures."""
+    path = results / TABLE
+    found = {}
+    for workload in runs.workloads:
+        finished = runs.of(workload)
+        full = max(done.job.config.epochs for done in finished)
+        for row in (row for done in finished for row in rows_of(done, full)):
+            found[row[:5]] = row
+    there = {row[:5]: row for row in read(path)} if path.exists() else {}
+    rows = sorted((there | found).values(), key=order)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(Row._fields)
+        writer.writerows(
+            [f"{x:.6g}" if isinstance(x, float) else x for x in row] for row in rows
+        )
+    write_provenance(path, parts=runs.workloads)
+    print(f"table: {path}")
+    for workload in dict.fromkeys(row.workload for row in rows):
+        print(f"\n{workload}: error in %\n")
+        print(rates_table([row for row in rows if row.workload == workload]))
+    for name, draw in (
+        ("anytime.png", anytime_figure.draw_times),
+        ("anytime_rates.png", anytime_figure.draw_rates),
+    ):
+        figures.save(draw(rows), results / name)
+        print(f"figure: {results / name}")
+
+
+def order(row: Row) -> tuple:
+    """The order of the table: workloads and methods as they stand above."""
+    workloads, methods = list(EPOCHS), list(METHODS)
+    return workloads.index(row.workload), methods.index(row.schedule), *row[2:5]
+
+
+def read(path: Path) -> list[Row]:
+    """Reads the table."""
+    kinds = Row.__annotations__
+    with path.open(newline="") as file:
+        return [
+            Row(**{name: kinds[name](value) for name, value in line.items()})
+            for line in csv.DictReader(file)
+        ]
+
+
+def rates_table(rows: Sequence[Row]) -> str:
+    """Mean ± sd over seeds: a line for each method and stop, a column for each rate."""
+    rates = sorted({row.learning_rate for row in rows})
+    groups: dict[tuple[str, float], dict[float, list[float]]] = {}
+    for row in rows:
+        cells = groups.setdefault((row.schedule, row.horizon), {})
+        cells.setdefault(row.learning_rate, []).append(row.error)
+    return markdown_table(
+        ("schedule", "stop", *(f"{rate:g}" for rate in rates)),
+        [
+            (f"`{name}`", f"{stop:g}", *cells_of(cells, rates))
+            for (name, stop), cells in groups.items()
+        ],
+    )
+
+
+def cells_of(errors: dict[float, list[float]], rates: Sequence[float]) -> list[str]:
+    """The cells of a line; nothing where there is no run."""
+    return [mean_sd(errors[rate]) if rate in errors else "" for rate in rates]
+
+
+ANYTIME = Study(
+    what="Is AutoDrop, told nothing, as good as linear decay told the end?",
+    workloads=tuple(EPOCHS),
+    seeds=(0, 1, 2),
+    arms=arms,
+    report=report,
+    epochs=EPOCHS,
+)
