@@ -8,7 +8,7 @@ READY = $(VENV)/.ready
 # takes half of what another has left.
 WORKERS ?= -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test test-slow test-versions test-oldest test-newest lint types
+.PHONY: demo test test-slow test-rounding test-versions test-oldest test-newest lint types
 .PHONY: docs dist notebooks hooks theory bench clean
 
 demo: $(READY)
@@ -19,6 +19,18 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/pytest $(WORKERS) -m slow
+
+# What compares floating point, and a notebook, on as good as another processor: no
+# AVX-512, short vectors, other kernels for products and sums.
+OTHER_ROUNDING = ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell \
+  XLA_FLAGS="--xla_cpu_max_isa=AVX2 --xla_cpu_prefer_vector_width=128 \
+  --xla_cpu_experimental_ynn_fusion_type="
+
+test-rounding: $(VENV)/.notebooks
+	$(OTHER_ROUNDING) $(BIN)/pytest $(WORKERS) -m "not slow" \
+	  tests/library/test_autodrop_rule.py tests/library/test_algorithm.py \
+	  tests/experiments/models tests/experiments/run tests/experiments/theory
+	$(OTHER_ROUNDING) $(BIN)/python notebooks/tools/execute.py quickstart
 
 # The library's tests, without those of the experiments, on the oldest versions that it
 # supports and on the newest there are.

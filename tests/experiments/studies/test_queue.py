@@ -139,7 +139,6 @@ def environment() -> dict[str, str]:
     return {
         **{k: v for k, v in os.environ.items() if k != "JAX_NUM_CPU_DEVICES"},
         "PYTHONPATH": str(ROOT),
-        "XLA_FLAGS": "",
     }
 
 
