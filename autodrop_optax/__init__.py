@@ -1,4 +1,16 @@
-"""AutoDrop for optax: the learning rate drops when the angular velocity saturates."""
+"""AutoDrop for optax: the learning rate drops when parameters stop making headway.
+
+================  =====================================================================
+the methods       ``_autodrop``, the default; ``_epoch_autodrop`` (with
+                  ``_with_epoch_autodrop``, around an optimizer and at the end of an
+                  epoch) and ``_windowed_autodrop``, as published
+what they share   ``_angle``, ``_anchor``, ``_scale``; ``_placement`` of copies;
+                  ``_params`` and ``_checks``, of what users give; ``_trees``, ``_once``
+the doors         ``_states``, which finds them in the state of an optimizer;
+                  ``_metrics``, ``_evaluation``, ``_restart``; ``flax``, ``plot``
+besides           ``refinement``, of schedules by gradient norms
+================  =====================================================================
+"""
 
 from importlib.metadata import version
 

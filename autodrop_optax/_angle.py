@@ -29,12 +29,8 @@ import optax
 from jax import lax
 
 from autodrop_optax._once import once
-from autodrop_optax._trees import (
-    check_match,
-    inexact_leaves,
-    step_between,
-    widen,
-)
+from autodrop_optax._params import check_match
+from autodrop_optax._trees import inexact_leaves, step_between, widen
 
 # A leaf of n elements is laid out as (_CHUNKS, n / _BLOCK, _ROW). A serial sum runs
 # over _ROW elements, each already the sum of _CHUNKS terms. Longer rows are less
@@ -56,8 +52,9 @@ class Turn(NamedTuple):
     """How the parameters turned between two steps.
 
     Attributes:
-      angle: degrees, float32 scalar; NaN where a step is zero or not finite.
-      norm: l2 norm of the newer step, float32 scalar.
+      angle: degrees, float32 scalar; infinite where there is none, as a step is zero
+        or not finite. Not NaN, so that ``jax_debug_nans`` can be used.
+      norm: l2 norm of the newer step, float32 scalar; infinite if not finite.
       finite: whether the norm of the newer step is finite, bool scalar.
     """
 
@@ -125,7 +122,8 @@ def measure_turn(
 
 @jax.jit
 def _angle_between(a: list[jax.Array], b: list[jax.Array]) -> jax.Array:
-    return _measure(lambda trees: (_parts(trees[0]), _parts(trees[1])), (a, b)).angle
+    turn = _measure(lambda trees: (_parts(trees[0]), _parts(trees[1])), (a, b))
+    return jnp.where(jnp.isfinite(turn.angle), turn.angle, jnp.nan)
 
 
 def _parts(leaves) -> list[jax.Array]:
@@ -141,16 +139,16 @@ def _measure(vectors: Callable[[T], tuple[Parts, Parts]], operands: T) -> Turn:
     a, b = vectors(operands)
     size = sum(x.size for x in a)
     if size == 0:
-        return Turn(jnp.float32(jnp.nan), jnp.float32(0), jnp.bool_(True))
+        return Turn(jnp.float32(jnp.inf), jnp.float32(0), jnp.bool_(True))
     ab, aa, bb = _products(a, b)
-    cosine = ab / jnp.sqrt(aa) / jnp.sqrt(bb)
-    angle = jnp.degrees(jnp.arccos(jnp.clip(cosine, -1.0, 1.0)))
-    turn = Turn(angle, jnp.sqrt(aa), jnp.isfinite(aa))
-
     # Squares below `tiny` are lost: all of them together must not matter.
     info = jnp.finfo(jnp.float32)
     least, most = size * float(info.tiny) / float(info.eps), float(info.max)
     trusted = (aa > least) & (bb > least) & (aa < most) & (bb < most)
+    ab, aa, bb = (jnp.where(trusted, x, 1) for x in (ab, aa, bb))
+    cosine = ab / jnp.sqrt(aa) / jnp.sqrt(bb)
+    angle = jnp.degrees(jnp.arccos(jnp.clip(cosine, -1.0, 1.0)))
+    turn = Turn(angle, jnp.sqrt(aa), trusted)
     trusted &= jnp.abs(cosine) < _MAX_COSINE
     return once(~trusted, lambda _: _measure_scaled(vectors, operands), turn)
 
@@ -221,16 +219,19 @@ def _measure_scaled(vectors: Callable[[T], tuple[Parts, Parts]], operands: T) ->
         return jnp.clip(1 / largest.astype(dtype), tiny, 1 / tiny)
 
     p, q = map(scale, leaves(())[:2])
-    # Infinite for a zero vector, whose direction is then 0 * inf, NaN.
-    u = lax.rsqrt(total(lambda x, y, p: jnp.square(x * p), p))
-    v = lax.rsqrt(total(lambda x, y, q, u: jnp.square(y * q), q, u))
+    aa = total(lambda x, y, p: jnp.square(x * p), p)
+    u = lax.rsqrt(jnp.where(aa == 0, 1, aa))
+    bb = total(lambda x, y, q, u: jnp.square(y * q), q, u)
+    v = lax.rsqrt(jnp.where(bb == 0, 1, bb))
     units = p, q, u, v
     far = total(lambda x, y, p, q, u, v: jnp.square(x * p * u - y * q * v), *units)
     near = total(
         lambda x, y, p, q, u, v, _: jnp.square(x * p * u + y * q * v), *units, far
     )
     angle = jnp.degrees(2 * jnp.arctan2(jnp.sqrt(far), jnp.sqrt(near)))
-    norm = 1 / u / p
+    exists = (aa > 0) & (bb > 0) & jnp.isfinite(aa) & jnp.isfinite(bb)
+    angle = jnp.where(exists, angle, jnp.inf)
+    norm = jnp.where(aa > 0, 1 / u / p, jnp.where(aa == 0, 0, jnp.inf))
     return Turn(angle.astype(jnp.float32), norm.astype(jnp.float32), jnp.isfinite(norm))
 
 

@@ -30,6 +30,7 @@ from autodrop_optax._checks import (
     require_params,
 )
 from autodrop_optax._once import once
+from autodrop_optax._params import check_match, measurable
 from autodrop_optax._placement import (
     MemoryKind,
     check_storage,
@@ -41,9 +42,8 @@ from autodrop_optax._placement import (
 )
 from autodrop_optax._scale import count_if, drop_scale, scale_updates
 from autodrop_optax._trees import (
-    check_match,
-    check_measurable,
     inexact_leaves,
+    is_abstract,
     is_inexact,
     replace_inexact,
     wide_dtype,
@@ -264,10 +264,9 @@ def autodrop(
         )
 
     def init_fn(params: optax.Params) -> Any:
-        check_measurable(params)
-        if any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(params)):
+        params = measurable(params)
+        if is_abstract(params):
             return jax.eval_shape(init_fn, params)
-        params = jax.tree.map(jnp.asarray, params)  # Python numbers too
         anchor = jax.tree.map(_finite_copy, params)
         previous_step = jax.tree.map(wide_zeros, params)
         hyper = hyperparams()
@@ -423,8 +422,7 @@ def begin_phase(state: AutoDropState, scale: jax.Array) -> AutoDropState:
 
 def start_over(state: AutoDropState, params: optax.Params) -> AutoDropState:
     """Returns the state as ``init`` would make it at ``params``, which it covers."""
-    leaves = inexact_leaves(jax.tree.map(jnp.asarray, params))
-    pairs = zip(inexact_leaves(state.average), leaves, strict=True)
+    pairs = zip(inexact_leaves(state.average), inexact_leaves(params), strict=True)
     average = [_finite_copy(x).astype(mean.dtype) for mean, x in pairs]
     trees = ("average", "anchor", "previous_step", "hyperparams")
     blank = jax.tree.map(jnp.zeros_like, state._replace(**dict.fromkeys(trees)))

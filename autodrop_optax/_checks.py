@@ -4,11 +4,14 @@ Python and NumPy numbers are checked; arrays and tracers pass.
 """
 
 import operator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+
+from autodrop_optax._params import as_arrays
 
 
 def check_rates(
@@ -28,7 +31,8 @@ def check_rates(
       factor_example: usual values of ``drop_factor``, for the message.
 
     Raises:
-      ValueError: one is out of its range, or the rate is a schedule.
+      ValueError: one is out of its range, the rate is a schedule, or the floor is not
+        below the rate.
     """
     if callable(learning_rate):
         raise ValueError(
@@ -50,28 +54,40 @@ def check_rates(
     check_number(
         "min_learning_rate", min_learning_rate, "0 or more", lambda v: 0 <= v < np.inf
     )
+    rates: list[Any] = [min_learning_rate, learning_rate]
+    if not any(isinstance(v, jax.Array) for v in rates) and rates[0] >= rates[1]:
+        raise ValueError(
+            f"min_learning_rate={min_learning_rate} (1e-4 by default) is not below"
+            f" learning_rate={learning_rate}: drops would be counted and change"
+            " nothing. Pass a floor below the rate, as"
+            f" min_learning_rate={rates[1] / 1e3:g}, or 0."
+        )
+
+
+def check_number(name: str, value, allowed: str, valid, hint="") -> None:
+    """Raises a ValueError unless ``value`` is a scalar array or ``valid(value)``."""
+    if isinstance(value, jax.Array):
+        _check_scalar(name, value)
+        return
+    try:
+        in_range = bool(valid(value)) and not isinstance(value, bool)
+    except (TypeError, ValueError):
+        in_range = False
+    if not in_range:
+        raise ValueError(f"{name} must be {allowed}, got {value!r}.{hint}")
 
 
 def check_count_or_array(name: str, value: jax.typing.ArrayLike) -> None:
     """Raises a ValueError unless ``value`` is a scalar array or :func:`check_count`."""
     if isinstance(value, jax.Array):
-        check_scalar(name, value)
+        _check_scalar(name, value)
     else:
         check_count(name, value)
 
 
-def as_array(value: jax.typing.ArrayLike, dtype: jax.typing.DTypeLike) -> jax.Array:
-    """Returns an array of that dtype, never weakly typed, whatever it came in."""
-    return jnp.asarray(value).astype(dtype)
-
-
 def check_count(name: str, value) -> None:
     """Raises a ValueError unless ``value`` is a Python or NumPy integer of int32."""
-    if isinstance(value, jax.Array):
-        raise ValueError(
-            f"{name} must be a Python integer, got the array {value!r}. Under"
-            f" optax.inject_hyperparams name it in static_args=({name!r}, ...)."
-        )
+    _check_static(name, value)
     try:
         valid = 1 <= operator.index(value) < 2**31 and not isinstance(value, bool)
     except TypeError:
@@ -82,41 +98,20 @@ def check_count(name: str, value) -> None:
         )
 
 
-def check_scalar(name: str, value: jax.Array) -> None:
-    if value.ndim:
-        raise ValueError(
-            f"{name} must be a scalar, got an array of shape {value.shape}. For several"
-            " values at once use jax.vmap."
-        )
-
-
-def check_number(name: str, value, allowed: str, valid, hint="") -> None:
-    """Raises a ValueError unless ``value`` is a scalar array or ``valid(value)``."""
-    if isinstance(value, jax.Array):
-        check_scalar(name, value)
-        return
-    try:
-        in_range = bool(valid(value)) and not isinstance(value, bool)
-    except (TypeError, ValueError):
-        in_range = False
-    if not in_range:
-        raise ValueError(f"{name} must be {allowed}, got {value!r}.{hint}")
-
-
 def check_flag(name: str, value) -> None:
+    _check_static(name, value)
     if not isinstance(value, bool):
-        raise ValueError(
-            f"{name} must be True or False, got {value!r}. Under"
-            f" optax.inject_hyperparams name it in static_args=({name!r}, ...)."
-        )
+        raise ValueError(f"{name} must be True or False, got {value!r}.")
+
+
+def check_choice(name: str, value, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        options = " or ".join(map(repr, choices))
+        raise ValueError(f"{name} must be {options}, got {value!r}.")
 
 
 def check_floating(name: str, value) -> None:
-    if isinstance(value, jax.Array):
-        raise ValueError(
-            f"{name} came as an array. Under optax.inject_hyperparams name it in"
-            f" static_args=({name!r}, ...)."
-        )
+    _check_static(name, value)
     try:
         dtype = jnp.dtype(value).name
     except TypeError:
@@ -134,10 +129,25 @@ def check_floating(name: str, value) -> None:
         )
 
 
-def check_choice(name: str, value, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        options = " or ".join(map(repr, choices))
-        raise ValueError(f"{name} must be {options}, got {value!r}.")
+def _check_static(name: str, value) -> None:
+    if isinstance(value, jax.Array):
+        raise ValueError(
+            f"{name} came as an array, {value!r}, but shapes the state. Under"
+            f" optax.inject_hyperparams name it in static_args=({name!r}, ...)."
+        )
+
+
+def _check_scalar(name: str, value: jax.Array) -> None:
+    if value.ndim:
+        raise ValueError(
+            f"{name} must be a scalar, got an array of shape {value.shape}. For several"
+            " values at once use jax.vmap."
+        )
+
+
+def as_array(value: jax.typing.ArrayLike, dtype: jax.typing.DTypeLike) -> jax.Array:
+    """Returns an array of that dtype, never weakly typed, whatever it came in."""
+    return jnp.asarray(value).astype(dtype)
 
 
 def check_fits(name: str, here, there) -> None:
@@ -151,10 +161,14 @@ def check_fits(name: str, here, there) -> None:
 
 
 def require_params(params: optax.Params | None, name: str) -> optax.Params:
-    """Returns the parameters that ``update`` was given; a ValueError without."""
+    """Returns the parameters that ``update`` was given, as arrays.
+
+    Raises:
+      ValueError: there are none.
+    """
     if params is None:
         raise ValueError(
             f"{name} measures the parameters, but update got params=None. Call"
             " update(updates, state, params)."
         )
-    return params
+    return as_arrays(params)

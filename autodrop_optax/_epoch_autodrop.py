@@ -43,6 +43,7 @@ from autodrop_optax._checks import (
     require_params,
 )
 from autodrop_optax._once import once
+from autodrop_optax._params import check_match, measurable
 from autodrop_optax._placement import (
     MemoryKind,
     check_storage,
@@ -52,10 +53,8 @@ from autodrop_optax._placement import (
     store,
     stored,
 )
-from autodrop_optax._scale import count_if, drop_scale, scale_updates
+from autodrop_optax._scale import count_if, drop_scale, rate_at, scale_updates
 from autodrop_optax._trees import (
-    check_match,
-    check_measurable,
     inexact_leaves,
     is_abstract,
     replace_inexact,
@@ -90,7 +89,8 @@ class EpochAutoDropState(NamedTuple):
     """State of Algorithm 1. Its structure, shapes and dtypes never change.
 
     The three trees have the parameters' structure; leaves that are not floating point
-    or complex are only kept to fill their place.
+    or complex are only kept to fill their place. Nothing in it is ever NaN: an angle
+    that is not there, for lack of steps or of information, is infinite.
     """
 
     step: jax.Array | None  # shape (), int32: steps into the epoch; None: not counted
@@ -117,9 +117,12 @@ class EpochAutoDropState(NamedTuple):
 
     def metrics(self) -> dict[str, jax.Array]:
         """What there is to log, see :func:`autodrop_metrics`."""
+        hyper = self.hyperparams
         return {
-            "learning_rate": self.hyperparams.initial_learning_rate * self.rate_scale,
-            "angular_velocity": self.angles[-1],
+            "learning_rate": rate_at(
+                self.rate_scale, hyper.initial_learning_rate, hyper.min_learning_rate
+            ),
+            "angular_velocity": self.angles[..., -1],
             "angular_velocity_change": angular_velocity_change(self.angles),
             "threshold": self.threshold,
             "delay_count": self.delay_count,
@@ -178,7 +181,8 @@ def epoch_autodrop(
       learning_rate: the rate that the rest of the chain uses, a number [alpha_0]. A
         schedule stays in the chain and goes on working: AutoDrop only scales.
       drop_factor: what a drop multiplies the rate by, between 0 and 1 [rho].
-      min_learning_rate: drops take the rate no lower [alpha_min].
+      min_learning_rate: drops take the rate no lower [alpha_min]. Below
+        ``learning_rate``.
       threshold: degrees per epoch. Changes of the angular velocity below it are
         saturation [theta_0]. 0 never drops.
       max_threshold: degrees per epoch. A drop divides the threshold by
@@ -287,7 +291,7 @@ def epoch_autodrop(
         )
 
     def init_fn(params) -> Any:
-        check_measurable(params)
+        params = measurable(params)
         if is_abstract(params):
             return jax.eval_shape(init_fn, params)
 
@@ -300,7 +304,7 @@ def epoch_autodrop(
             epoch=jnp.zeros((), jnp.int32),
             rate_scale=jnp.ones((), jnp.float32),
             threshold=jnp.copy(hyper.threshold),
-            angles=jnp.full((window + 1,), jnp.nan, jnp.float32),
+            angles=jnp.full((window + 1,), jnp.inf, jnp.float32),
             delay_count=jnp.zeros((), jnp.int32),
             dropping=jnp.zeros((), jnp.bool_),
             num_drops=jnp.zeros((), jnp.int32),
@@ -322,8 +326,8 @@ def epoch_autodrop(
         if state.dropping.dtype != jnp.bool_:
             raise ValueError(
                 f"AutoDrop's flag `dropping` came back as {state.dropping.dtype}:"
-                " something around it mixes old and new states by arithmetic, in which"
-                " the NaN of an angle that is not there yet would stay for ever."
+                " something around it mixes old and new states by arithmetic, which"
+                " makes NaN of the infinity that stands for an angle not there yet."
                 " optax.contrib.sam does so unless it is given opaque_mode=True."
             )
         hyper = jax.tree.map(on_mesh_of, state.hyperparams, make_hyperparams())
@@ -362,8 +366,8 @@ def finish_epoch(
 ) -> tuple[EpochAutoDropState, list[jax.Array]]:
     """The end of an epoch: Algorithm 1 from ``s_t = x - y`` to ``y = x``.
 
-    Where a step is zero the angle is NaN. Where the parameters are not finite the
-    epoch gives no information: the angle is NaN, the epoch counts, and nothing else
+    Where a step is zero there is no angle. Where the parameters are not finite the
+    epoch gives no information: there is no angle, the epoch counts, and nothing else
     changes, so that later epochs are measured from the last finite anchor.
 
     Args:
@@ -379,7 +383,7 @@ def finish_epoch(
     turn, x, y, s = move_anchor(x, load(stored_y), load(stored_s))
     angles = jnp.concatenate([state.angles[1:], turn.angle[None]])
 
-    # Comparisons with NaN are false: no information, no decision.
+    # No angle, no change below a threshold: no information, no decision.
     trigger = jnp.abs(angular_velocity_change(angles)) < state.threshold
     restart = trigger & hyper.restart_on_retrigger
     dropping = state.dropping | trigger
@@ -432,10 +436,11 @@ def finish_epoch(
 def angular_velocity_change(angles: jax.Array) -> jax.Array:
     """Mean of the last n of n + 1 angles minus that of the first n, in degrees.
 
-    All but the outermost two cancel. A NaN among them blocks all the same.
+    All but the outermost two cancel. If one of the angles is not there it is infinite.
     """
-    change = (angles[-1] - angles[0]) / (angles.size - 1)
-    return jnp.where(jnp.any(jnp.isnan(angles)), jnp.nan, change)
+    there = jnp.all(jnp.isfinite(angles), axis=-1)
+    newest, oldest = (jnp.where(there, angles[..., i], 0) for i in (-1, 0))
+    return jnp.where(there, (newest - oldest) / (angles.shape[-1] - 1), jnp.inf)
 
 
 def counted_steps(state: EpochAutoDropState) -> jax.Array:

@@ -4,13 +4,12 @@ import jax.numpy as jnp
 import optax
 
 from autodrop_optax._autodrop import AutoDropState
+from autodrop_optax._params import merge_covered, select_covered
 from autodrop_optax._states import check_layout, find_states
 from autodrop_optax._trees import (
     inexact_leaves,
-    merge_covered,
     replace_inexact,
     round_to,
-    select_covered,
 )
 
 

@@ -7,8 +7,8 @@ import optax
 
 from autodrop_optax._autodrop import AutoDropState, begin_phase, start_over
 from autodrop_optax._checks import as_array, check_number
+from autodrop_optax._params import select_covered
 from autodrop_optax._states import find_states
-from autodrop_optax._trees import select_covered
 
 
 def autodrop_restart(

@@ -12,6 +12,15 @@ def drop_scale(scale: jax.Array, factor: jax.Array, floor: jax.Array) -> jax.Arr
     return jnp.maximum(jnp.minimum(floor, scale), factor * scale)
 
 
+def rate_at(scale: jax.Array, initial: jax.Array, floor: jax.Array) -> jax.Array:
+    """Returns the rate at a scale; at the floor of the rate, the floor itself.
+
+    Their product may be a rounding beside it, and a run would not be seen to end there.
+    """
+    rate = initial * scale
+    return jnp.where(jnp.abs(rate - floor) <= 1e-6 * floor, floor, rate)
+
+
 def count_if(condition: jax.Array, count: jax.Array) -> jax.Array:
     """Returns ``count``, one more where ``condition`` holds; it saturates."""
     return jnp.where(condition, optax.safe_increment(count), count)

@@ -8,6 +8,7 @@ import optax
 
 from autodrop_optax._autodrop import AutoDropState
 from autodrop_optax._epoch_autodrop import EpochAutoDropState
+from autodrop_optax._params import jump_error
 from autodrop_optax._trees import is_inexact
 from autodrop_optax._windowed_autodrop import WindowedAutoDropState
 
@@ -118,11 +119,4 @@ def _check_no_jump_is_scaled(
     for state_path, state in found:
         inside = state_path[: len(path)] == path
         if not inside and jumped & _paths(state.covered):
-            raise ValueError(
-                f"AutoDrop stands beside a {type(jumper).__name__}, whose updates are"
-                " jumps to a point: scaled, they miss it. Put AutoDrop inside, on the"
-                " base optimizer, if it has one: optax.chain(base, autodrop()), or"
-                " with_epoch_autodrop(base, ..., averaging=False). To watch its angle"
-                " alone, keep a state of epoch_autodrop(..., threshold=0.0) outside of"
-                " the optimizer's and end its epochs."
-            )
+            raise jump_error(f"AutoDrop stands beside a {type(jumper).__name__}")

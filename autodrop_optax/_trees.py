@@ -17,15 +17,33 @@ def is_inexact(x: jax.typing.ArrayLike) -> bool:
     return jnp.issubdtype(jnp.result_type(x), jnp.inexact)
 
 
-def inexact_leaves(tree: optax.Params) -> list[jax.Array]:
-    """Returns the leaves that are measured and averaged."""
-    return [x for x in jax.tree.leaves(tree) if is_inexact(x)]
+def inexact_leaves(
+    tree: optax.Params, like: optax.Params | None = None
+) -> list[jax.Array]:
+    """Returns the leaves that are measured and averaged.
+
+    Args:
+      tree: a pytree of arrays.
+      like: another of the same structure, whose leaves decide in place of its own.
+    """
+    pairs = zip(
+        jax.tree.leaves(tree),
+        jax.tree.leaves(tree if like is None else like),
+        strict=True,
+    )
+    return [x for x, kind in pairs if is_inexact(kind)]
 
 
-def replace_inexact(tree: optax.Params, leaves: Sequence[jax.Array]):
+def replace_inexact(
+    tree: optax.Params, leaves: Sequence[jax.Array], like: optax.Params | None = None
+):
     """Returns ``tree`` with ``leaves`` in place of its :func:`inexact_leaves`."""
     new = iter(leaves)
-    return jax.tree.map(lambda x: next(new) if is_inexact(x) else x, tree)
+    return jax.tree.map(
+        lambda x, kind: next(new) if is_inexact(kind) else x,
+        tree,
+        tree if like is None else like,
+    )
 
 
 def wide_dtype(dtype: jax.typing.DTypeLike) -> np.dtype:
@@ -78,95 +96,3 @@ def wide_zeros(x: jax.Array) -> jax.Array:
 def is_abstract(params: optax.Params) -> bool:
     """Whether ``params`` are shapes and dtypes alone, as a state is then to be."""
     return any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(params))
-
-
-def check_measurable(params: optax.Params) -> None:
-    """Raises a ValueError unless the direction of ``params`` can be measured."""
-    if isinstance(params, optax.LookaheadParams):
-        raise ValueError(
-            "AutoDrop got optax.LookaheadParams, so it stands around optax.lookahead,"
-            " whose updates are jumps to a point: scaled, they would miss it. Put it"
-            " inside, on the fast optimizer: optax.chain(fast, autodrop()), or a chain"
-            " with windowed_autodrop, or with_epoch_autodrop(fast, ...,"
-            " averaging=False)."
-        )
-    leaves = jax.tree.leaves(params)
-    if leaves and not any(map(is_inexact, leaves)):
-        dtypes = sorted({str(jnp.result_type(x)) for x in leaves})
-        raise ValueError(
-            "params hold nothing whose direction could be measured: every leaf is of"
-            f" dtype {', '.join(dtypes)}. AutoDrop needs floating point or complex"
-            " parameters."
-        )
-
-
-def check_match(a: optax.Params, b: optax.Params, a_name: str, b_name: str) -> None:
-    """Raises a ValueError that names the first place in which two pytrees differ.
-
-    Dtypes may differ, but both must be floating point, complex, or neither.
-
-    Args:
-      a: a pytree of arrays.
-      b: another.
-      a_name: what to call the first.
-      b_name: what to call the second.
-    """
-
-    def fail(path, kind: str, x, y):
-        place = jax.tree_util.keystr(path) or "the root"
-        raise ValueError(
-            f"{a_name} and {b_name} differ in {kind} at {place}: {x} vs {y}"
-        )
-
-    a_leaves, a_treedef = jax.tree.flatten_with_path(a)
-    b_leaves, b_treedef = jax.tree.flatten(b)
-    if a_treedef != b_treedef:
-        a_paths = [jax.tree_util.keystr(path) for path, _ in a_leaves]
-        b_paths = [
-            jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(b)
-        ]
-        only = [f"only {a_name} have {p}" for p in a_paths if p not in b_paths]
-        only += [f"only {b_name} have {p}" for p in b_paths if p not in a_paths]
-        detail = only[0] if only else f"{a_treedef} vs {b_treedef}"
-        raise ValueError(f"{a_name} and {b_name} differ in structure: {detail}")
-    for (path, x), y in zip(a_leaves, b_leaves, strict=True):
-        if jnp.shape(x) != jnp.shape(y):
-            fail(path, "shape", jnp.shape(x), jnp.shape(y))
-        x_dtype, y_dtype = jnp.result_type(x), jnp.result_type(y)
-        kinds = [
-            [jnp.issubdtype(d, k) for k in (jnp.floating, jnp.complexfloating)]
-            for d in (x_dtype, y_dtype)
-        ]
-        if kinds[0] != kinds[1]:
-            fail(path, "dtype", x_dtype, y_dtype)
-
-
-# A transformation under `optax.masked` or `optax.partition` sees a MaskedNode in place
-# of each subtree that is none of its business. A part of an Equinox model that was
-# filtered has None there.
-
-
-def _is_left_out(x) -> bool:
-    return x is None or isinstance(x, optax.MaskedNode)
-
-
-def select_covered(cover: optax.Params, params: optax.Params):
-    """Returns ``params`` with a MaskedNode or None wherever ``cover`` has one."""
-    try:
-        covered = jax.tree.map(
-            lambda c, p: c if _is_left_out(c) else p,
-            cover,
-            params,
-            is_leaf=_is_left_out,
-        )
-    except ValueError:
-        covered = params  # the comparison below says what differs
-    check_match(covered, cover, "params", "those given to init")
-    return covered
-
-
-def merge_covered(covered: optax.Params, params: optax.Params):
-    """Returns ``params`` with what ``covered`` holds put in its place."""
-    return jax.tree.map(
-        lambda c, p: p if _is_left_out(c) else c, covered, params, is_leaf=_is_left_out
-    )

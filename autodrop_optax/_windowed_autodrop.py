@@ -39,11 +39,10 @@ from autodrop_optax._checks import (
     require_params,
 )
 from autodrop_optax._once import once
+from autodrop_optax._params import check_match, measurable
 from autodrop_optax._placement import on_mesh_of, scalars_on_mesh_of
-from autodrop_optax._scale import count_if, drop_scale, scale_updates
+from autodrop_optax._scale import count_if, drop_scale, rate_at, scale_updates
 from autodrop_optax._trees import (
-    check_match,
-    check_measurable,
     inexact_leaves,
     is_abstract,
     replace_inexact,
@@ -72,7 +71,7 @@ class WindowedAutoDropState(NamedTuple):
 
     The three trees have the parameters' structure and shapes, in their dtypes but
     float32 at least; leaves that are not floating point or complex are only kept to
-    fill their place.
+    fill their place. Nothing in it is ever NaN: an angle that is not there is infinite.
     """
 
     step: jax.Array  # shape (), int32: steps into the window
@@ -81,8 +80,8 @@ class WindowedAutoDropState(NamedTuple):
     rate_scale: jax.Array  # shape (), float32 [alpha / alpha_0]
     angle: jax.Array  # shape (), float32, degrees: of the last window [w_i]
     angles: jax.Array  # shape (buffer_size,), float32, degrees, the newest last,
-    #                    NaN where none is yet [B]
-    smoothed_angle: jax.Array  # shape (), float32, degrees; NaN: none yet [C_i]
+    #                    infinite where none is yet [B]
+    smoothed_angle: jax.Array  # shape (), float32, degrees; infinite: none yet [C_i]
     smoothed_change: jax.Array  # shape (), float32, degrees [C_i - C_{i-1}]
     num_drops: jax.Array  # shape (), int32
     last_drop_window: jax.Array  # shape (), int32: 0 before the first
@@ -100,11 +99,14 @@ class WindowedAutoDropState(NamedTuple):
 
     def metrics(self) -> dict[str, jax.Array]:
         """What there is to log, see :func:`autodrop_metrics`."""
+        hyper = self.hyperparams
         return {
-            "learning_rate": self.hyperparams.initial_learning_rate * self.rate_scale,
+            "learning_rate": rate_at(
+                self.rate_scale, hyper.initial_learning_rate, hyper.min_learning_rate
+            ),
             "angular_velocity": self.angle,
             "angular_velocity_change": self.smoothed_change,
-            "threshold": self.hyperparams.threshold,
+            "threshold": hyper.threshold,
             "num_drops": self.num_drops,
             "window": self.windows,
             "step_norm": self.step_norm,
@@ -162,7 +164,8 @@ def windowed_autodrop(
         drop before any comparison [m].
       threshold: degrees per window. A smaller rise of the smoothed angle is
         saturation.
-      min_learning_rate: drops take the rate no lower [alpha_min].
+      min_learning_rate: drops take the rate no lower [alpha_min]. Below
+        ``learning_rate``.
       smoothing: what the Gaussian lies over. ``"time"``: the newer an angle, the more
         it weighs. ``"value"``: the nearer an angle is to the newest one. Its width is
         the standard deviation of the angles in the buffer, at most ``buffer_size /
@@ -241,22 +244,22 @@ def windowed_autodrop(
         )
 
     def init_fn(params) -> Any:
-        check_measurable(params)
+        params = measurable(params)
         if is_abstract(params):
             return jax.eval_shape(init_fn, params)
 
-        def nan() -> jax.Array:  # a buffer for each, so that all can be donated
-            return jnp.full((), jnp.nan, jnp.float32)
+        def no_angle(*shape: int) -> jax.Array:  # a buffer for each, to be donated
+            return jnp.full(shape, jnp.inf, jnp.float32)
 
         state = WindowedAutoDropState(
             step=jnp.zeros((), jnp.int32),
             num_samples=jnp.zeros((), jnp.int32),
             windows=jnp.zeros((), jnp.int32),
             rate_scale=jnp.ones((), jnp.float32),
-            angle=nan(),
-            angles=jnp.full((buffer_size,), jnp.nan, jnp.float32),
-            smoothed_angle=nan(),
-            smoothed_change=nan(),
+            angle=no_angle(),
+            angles=no_angle(buffer_size),
+            smoothed_angle=no_angle(),
+            smoothed_change=no_angle(),
             num_drops=jnp.zeros((), jnp.int32),
             last_drop_window=jnp.zeros((), jnp.int32),
             step_norm=jnp.zeros((), jnp.float32),
@@ -305,8 +308,10 @@ def add_sample(
     def add(mean: jax.Array, x: jax.Array) -> jax.Array:
         x = widen(x)
         later = mean + (x - mean) * (1 / samples.astype(mean.dtype))
-        # Selected: what a window before it left here, NaN perhaps, is gone.
-        return jnp.where(first, x, later)
+        # Selected: what a window before it left here is gone. What is not finite makes
+        # all of the window so, without NaN, which would stop `jax_debug_nans`.
+        mean = jnp.where(first, x, later)
+        return jnp.where(jnp.isnan(mean), jnp.inf, mean)
 
     pairs = zip(inexact_leaves(state.running_mean), inexact_leaves(params), strict=True)
     mean = replace_inexact(state.running_mean, [add(*pair) for pair in pairs])
@@ -328,15 +333,18 @@ def finish_window(state: WindowedAutoDropState) -> WindowedAutoDropState:
     turn, mean, y, s = move_anchor(mean, y, s)
 
     # The first mean is no step from anywhere; an angle takes two steps.
-    angle = jnp.where(state.num_means < 2, jnp.nan, turn.angle)
+    angle = jnp.where(state.num_means < 2, jnp.inf, turn.angle)
     informed = jnp.isfinite(angle)
     newest = jnp.concatenate([state.angles[1:], angle[None]])
     angles = jnp.where(informed, newest, state.angles)
     smoothed = jnp.where(
         informed, smooth(angles, hyper.smooth_by_value), state.smoothed_angle
     )
-    # Comparisons with NaN are false: no information, no decision.
-    change = jnp.where(informed, smoothed - state.smoothed_angle, jnp.nan)
+    # Infinite without an angle, and above any threshold: no information, no decision.
+    before = state.smoothed_angle
+    comparable = informed & jnp.isfinite(smoothed) & jnp.isfinite(before)
+    rise = jnp.where(comparable, smoothed, 0) - jnp.where(comparable, before, 0)
+    change = jnp.where(comparable, rise, jnp.inf)
     drop = jnp.where(hyper.two_sided, jnp.abs(change), change) < hyper.threshold
 
     floor = hyper.min_learning_rate / hyper.initial_learning_rate
@@ -348,8 +356,8 @@ def finish_window(state: WindowedAutoDropState) -> WindowedAutoDropState:
         windows=windows,
         rate_scale=jnp.where(drop, scale, state.rate_scale),
         angle=angle,
-        angles=jnp.where(drop, jnp.nan, angles),
-        smoothed_angle=jnp.where(drop, jnp.nan, smoothed),
+        angles=jnp.where(drop, jnp.inf, angles),
+        smoothed_angle=jnp.where(drop, jnp.inf, smoothed),
         smoothed_change=change,
         num_drops=count_if(drop, state.num_drops),
         last_drop_window=jnp.where(drop, windows, state.last_drop_window),
@@ -375,11 +383,15 @@ def smooth(angles: jax.Array, by_value: jax.Array) -> jax.Array:
       by_value: whether on the value, bool scalar.
 
     Returns:
-      Degrees, scalar; NaN if one of the angles is NaN.
+      Degrees, scalar; infinite if one of the angles is.
     """
-    width = jnp.minimum(jnp.std(angles), angles.size / 2)
+    there = jnp.all(jnp.isfinite(angles))
+    angles = jnp.where(there, angles, 0)
+    # The newest angle has the weight 1 at any width, zero too.
+    width = jnp.maximum(jnp.std(angles), jnp.finfo(angles.dtype).tiny)
+    width = jnp.minimum(width, angles.size / 2)
     age = jnp.arange(angles.size - 1, -1, -1, dtype=angles.dtype)
     distance = jnp.where(by_value, angles - angles[-1], age)
-    # The newest angle has the weight 1 at any width, zero too.
-    weights = jnp.exp(-0.5 * jnp.where(distance == 0, 0, distance / width) ** 2)
-    return jnp.sum(weights * angles) / jnp.sum(weights)
+    weights = jnp.exp(-0.5 * (distance / width) ** 2)
+    smoothed = jnp.sum(weights * angles) / jnp.sum(weights)
+    return jnp.where(there, smoothed, jnp.inf)

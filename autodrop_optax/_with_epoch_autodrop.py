@@ -22,6 +22,12 @@ from autodrop_optax._epoch_autodrop import (
     finish_epoch,
 )
 from autodrop_optax._once import once
+from autodrop_optax._params import (
+    check_match,
+    jump_error,
+    merge_covered,
+    select_covered,
+)
 from autodrop_optax._placement import MemoryKind, store
 from autodrop_optax._states import (
     JUMPER_STATES,
@@ -31,13 +37,10 @@ from autodrop_optax._states import (
     is_state,
 )
 from autodrop_optax._trees import (
-    check_match,
     inexact_leaves,
     is_abstract,
-    merge_covered,
     replace_inexact,
     round_to,
-    select_covered,
     step_between,
     wide_dtype,
     widen,
@@ -165,7 +168,8 @@ def _finish_epoch_after_if(
 ) -> tuple[EpochAutoDropState, optax.Updates]:
     """For the wrapper: ends the epoch that ``updates`` complete, averaging in them."""
     check_match(params, state.anchor, "params", "those given to init")
-    check_match(updates, params, "updates", "params")
+    # For integers optax's updates may be of any dtype.
+    check_match(updates, params, "updates", "params", integers=False)
     x = inexact_leaves(params)
 
     def finish(operand):
@@ -183,12 +187,12 @@ def _finish_epoch_after_if(
         y = once(rebase, lambda y: store(_add(x, u), y), y)
         return state._replace(anchor=replace_inexact(state.anchor, y)), u
 
-    state, u = once(condition, finish, (state, inexact_leaves(updates)))
+    state, u = once(condition, finish, (state, inexact_leaves(updates, params)))
     # Never so, but XLA cannot know: the updates have to wait for the loop. Else it
     # would add them to the parameters ahead of it, and keep a copy of those for it.
     early = counted_steps(state) < 0
     u = [jnp.where(early, jnp.zeros_like(v), v) for v in u]
-    return state, replace_inexact(updates, u)
+    return state, replace_inexact(updates, u, params)
 
 
 def _add(x: list[jax.Array], u: list[jax.Array]) -> list[jax.Array]:
@@ -243,12 +247,7 @@ def _check_wrappable(inner_state: optax.OptState) -> None:
                 " each would drop the rate on its own. Keep one of the two."
             )
         if isinstance(node, JUMPER_STATES):
-            raise ValueError(
-                f"with_epoch_autodrop around an optimizer with a {type(node).__name__},"
-                " whose updates are jumps to a point: scaled, they would miss it. Put"
-                " with_epoch_autodrop(base, ..., averaging=False) inside, around the"
-                " base optimizer, if it has one."
-            )
+            raise jump_error(f"with_epoch_autodrop is around a {type(node).__name__}")
 
 
 def end_epoch(
@@ -273,15 +272,11 @@ def end_epoch(
     Raises:
       ValueError: ``opt_state`` has no state of AutoDrop, only such as know no epochs,
         one that counts for itself, two that cover the same parameters, one that scales
-        the jumps of another optimizer, or one made for other parameters.
-      TypeError: ``params`` are ``optax.LookaheadParams``.
+        the jumps of another optimizer (or ``params`` are ``optax.LookaheadParams``), or
+        one made for other parameters.
     """
     if isinstance(params, optax.LookaheadParams):
-        raise TypeError(
-            "end_epoch got optax.LookaheadParams, whose slow and fast parameters move"
-            " by different rules. Put with_epoch_autodrop(..., averaging=False) inside"
-            " of optax.lookahead, as its fast optimizer."
-        )
+        raise jump_error("end_epoch got LookaheadParams, those of optax.lookahead")
     found = find_states(opt_state)
     states = [state for _, state in found if isinstance(state, EpochAutoDropState)]
     if not states:

@@ -186,7 +186,7 @@ for name, value in autodrop_metrics(state).items():
 
 # %% [markdown]
 # * `angular_velocity`, in degrees, is the angle between the last two epochs' steps;
-#   NaN until there are two.
+#   infinite until there are two.
 # * `angular_velocity_change` is what is compared with `threshold`: here the mean change
 #   per epoch over 12 epochs. Below the threshold the delay begins, and `delay_count`
 #   counts it.

@@ -23,7 +23,7 @@ class GradientNormsState(NamedTuple):
 
     step: jax.Array  # shape (), int32: calls of update so far
     every: jax.Array  # shape (), int32: steps from one recorded norm to the next
-    norms: jax.Array  # shape (buffer_size,), float32, NaN where none is yet: of the
+    norms: jax.Array  # shape (buffer_size,), float32, 0 where none is yet: of the
     #                   steps 0, every, 2 every, ...
 
 
@@ -96,7 +96,7 @@ def record_gradient_norms(
         state = GradientNormsState(
             step=jnp.zeros((), jnp.int32),
             every=jnp.ones((), jnp.int32),
-            norms=jnp.full((buffer_size,), jnp.nan, jnp.float32),
+            norms=jnp.zeros((buffer_size,), jnp.float32),
         )
         return scalars_on_mesh_of(params, state, trees=())
 
@@ -124,7 +124,7 @@ def _record(
     size = state.norms.shape[0]
 
     def thin_out(state: GradientNormsState) -> GradientNormsState:
-        kept = jnp.full_like(state.norms, jnp.nan).at[: size // 2].set(state.norms[::2])
+        kept = jnp.zeros_like(state.norms).at[: size // 2].set(state.norms[::2])
         return state._replace(every=2 * state.every, norms=kept)
 
     def add(state: GradientNormsState) -> GradientNormsState:

@@ -69,7 +69,9 @@ def angle_errors(workload: str, epochs: int, data_dir: Path | None) -> list[Angl
             _, observers[dtype] = end_epoch(state.params, observer)
             measured = autodrop_metrics(observers[dtype])["angular_velocity"]
             angles[dtype].append(float(measured))
-    found = {d: np.array(values) for d, values in angles.items()}
+    found = {
+        d: np.where(np.isfinite(values), values, np.nan) for d, values in angles.items()
+    }
     rows = []
     for dtype in DTYPES[1:]:
         for value in sorted(set(rates), reverse=True):

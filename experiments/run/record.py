@@ -150,7 +150,7 @@ class MetricsWriter:
 
     def _add_scalars(self, row: Row) -> None:
         for name, value in row.items():
-            if name != "epoch" and not math.isnan(value):
+            if name != "epoch" and math.isfinite(value):
                 self._tensorboard.add_scalar(name, value, int(row["epoch"]))
 
 
@@ -174,8 +174,8 @@ def _commit() -> str:
 
 
 def _line(row: Row) -> str:
-    """One line of strict JSON, which knows no NaN."""
-    values = {k: None if math.isnan(v) else v for k, v in row.items()}
+    """One line of strict JSON, which knows neither NaN nor infinity."""
+    values = {k: v if math.isfinite(v) else None for k, v in row.items()}
     return json.dumps(values, allow_nan=False) + "\n"
 
 

@@ -146,7 +146,9 @@ def observed(
 
 def observer(recipe: Recipe) -> optax.GradientTransformation:
     """AutoDrop of epochs that only measures."""
-    return epoch_autodrop(recipe.learning_rate, threshold=0.0, averaging=False)
+    return epoch_autodrop(
+        recipe.learning_rate, threshold=0.0, averaging=False, min_learning_rate=0.0
+    )
 
 
 def follow(rate: optax.Schedule, recipe: Recipe) -> ScheduledOptimizer:

@@ -80,7 +80,9 @@ class Trajectory(NamedTuple):
 
 def constant(learning_rate: float | jax.Array) -> optax.GradientTransformation:
     """SGD at a constant rate, with an AutoDrop that measures and never drops."""
-    watch = epoch_autodrop(learning_rate, threshold=0.0, averaging=False)
+    watch = epoch_autodrop(
+        learning_rate, threshold=0.0, averaging=False, min_learning_rate=0.0
+    )
     return optax.chain(optax.sgd(learning_rate), watch)
 
 
@@ -105,9 +107,10 @@ def simulate(
         updates, state = optimizer.update(model.gradient(x, key), state, x)
         x, state = end_epoch(optax.apply_updates(x, updates), state)
         metrics = autodrop_metrics(state)
+        angle = metrics["angular_velocity"]
         record = Trajectory(
             model.loss(jnp.asarray(x)),
-            metrics["angular_velocity"],
+            jnp.where(jnp.isfinite(angle), angle, jnp.nan),
             rate,
             metrics["num_drops"].astype(jnp.float32),
         )

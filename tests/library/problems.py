@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from reference import Algorithm1
+from reference import Algorithm1, logged
 
 from autodrop_optax import (
     autodrop_metrics,
@@ -83,7 +83,7 @@ def run_reference(problem: Problem, options: dict, momentum=0.9, front=False):
         records.append(
             {
                 "params": x,
-                "angular_velocity": auto.w[-1],
+                "angular_velocity": logged(auto.w[-1]),
                 "delay_count": auto.k,
                 "num_drops": auto.drops,
                 "learning_rate": auto.alpha,

@@ -16,6 +16,11 @@ def angle(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.degrees(2 * half))
 
 
+def logged(value: float) -> float:
+    """As the metrics of the library have it: what is not there is infinite."""
+    return np.inf if np.isnan(value) else value
+
+
 class Algorithm1:
     """The loop of Algorithm 1, cut open where an epoch of training stands."""
 

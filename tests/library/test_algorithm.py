@@ -1,5 +1,6 @@
 """Every way to drive AutoDrop against Algorithm 1 in NumPy, epoch by epoch."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from problems import EPOCHS, make_problem, run_library, run_reference
@@ -24,7 +25,7 @@ OPTIONS = {
     | {"retrigger": "restart", "theta_0": 2.0, "theta_max": 4.0, "averaging": False},
     "before-averaging": BASE | {"anchor": "before_averaging"},
     "floor": BASE | {"alpha_min": 0.04, "n_d": 2},
-    "rate-below-floor": BASE | {"alpha_min": 0.5, "n_d": 2},
+    "rate-below-floor": BASE | {"alpha_min": jnp.float32(0.5), "n_d": 2},
     "theta-capped-at-start": BASE | {"theta_max": 4.0},
 }
 WAYS = ["link-last", "link-first", "wrapper", "counting-last", "counting-first"]

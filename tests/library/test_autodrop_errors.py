@@ -144,7 +144,7 @@ def test_parameters_without_a_direction():
 def test_around_lookahead():
     params = optax.LookaheadParams.init_synced(jnp.ones(2))
     around = optax.chain(optax.lookahead(optax.sgd(0.1), 5, 0.5), autodrop())
-    with pytest.raises(ValueError, match=r"LookaheadParams.*chain\(fast, autodrop\(\)"):
+    with pytest.raises(ValueError, match=r"LookaheadParams.*chain\(base, autodrop\(\)"):
         around.init(params)
     inside = optax.lookahead(optax.chain(optax.sgd(0.1), autodrop()), 5, 0.5)
     inside.init(params)

@@ -51,6 +51,10 @@ def test_out_of_range(name, value, allowed):
         with_epoch_autodrop(optax.sgd(0.1), steps_per_epoch=2, **keywords)
 
 
+def wrapped(learning_rate, **keywords):
+    return with_epoch_autodrop(optax.sgd(0.1), learning_rate, 3, **keywords)
+
+
 SHARED = {"learning_rate", "drop_factor", "min_learning_rate", "threshold"}
 OUT_OF_RANGE_OF_WINDOWS = [case for case in OUT_OF_RANGE if case[0] in SHARED] + [
     ("threshold", None, "0 degrees per window or more"),
@@ -103,6 +107,23 @@ def test_several_values_at_once(make, name):
     keywords = {"learning_rate": 0.1} | {name: jnp.array([1, 2])}
     with pytest.raises(ValueError, match=rf"{name} must be a scalar.*\(2,\).*vmap"):
         make(**keywords)
+
+
+@pytest.mark.parametrize(
+    ("rate", "floor"), [(1e-4, {}), (1e-5, {}), (0.1, 0.1), (np.float32(0.1), 0.5)]
+)
+@pytest.mark.parametrize("make", [epoch_autodrop, windowed_autodrop, wrapped])
+def test_a_floor_that_is_not_below_the_rate(make, rate, floor):
+    keywords = {"min_learning_rate": floor} if floor else {}
+    with pytest.raises(
+        ValueError,
+        match=rf"min_learning_rate={floor or 0.0001} .*not below learning_rate={rate}"
+        rf".*min_learning_rate={rate / 1000:g}, or 0",
+    ):
+        make(rate, **keywords)
+    make(rate, min_learning_rate=0)
+    make(rate, min_learning_rate=rate / 1000)
+    make(jnp.asarray(rate), **keywords)  # of arrays nothing is known
 
 
 def test_threshold_above_its_cap():
@@ -211,30 +232,6 @@ def test_end_epoch_on_windows():
             call(params, state)
 
 
-def test_with_autodrop_around_windows():
-    optimizer = optax.chain(optax.sgd(0.1), windowed_autodrop(0.1))
-    with pytest.raises(ValueError, match=r"WindowedAutoDropState.*one of the two"):
-        with_epoch_autodrop(optimizer, 0.1, 3).init(jnp.ones(2))
-
-
-def test_windows_over_lookahead():
-    optimizer = optax.chain(
-        optax.lookahead(optax.sgd(0.1), 5, 0.5), windowed_autodrop(0.1)
-    )
-    with pytest.raises(ValueError, match=r"LookaheadParams.*windowed_autodrop"):
-        optimizer.init(optax.LookaheadParams.init_synced(jnp.ones(2)))
-    inside = optax.lookahead(
-        optax.chain(optax.sgd(0.1), windowed_autodrop(0.1)), 5, 0.5
-    )
-    inside.init(optax.LookaheadParams.init_synced(jnp.ones(2)))
-
-
-def test_lookahead_params():
-    params = optax.LookaheadParams.init_synced(jnp.ones(2))
-    with pytest.raises(TypeError, match=r"LookaheadParams.*inside"):
-        end_epoch(params, epoch_autodrop(0.1).init(jnp.ones(2)))
-
-
 def test_two_states_over_the_same_parameters():
     optimizer = optax.chain(epoch_autodrop(0.1), optax.sgd(0.1), epoch_autodrop(0.1))
     params = {"w": jnp.ones(2)}
@@ -306,26 +303,6 @@ def test_a_state_made_by_another_transformation(made, used, message):
     params = jnp.ones(2)
     with pytest.raises(ValueError, match=message):
         used.update(params, made.init(params), params)
-
-
-@pytest.mark.parametrize(
-    ("optimizer", "params"),
-    [
-        (with_epoch_autodrop(optax.sgd(0.1), 0.1, 3), jnp.ones(2)),
-        (optax.contrib.schedule_free_sgd(0.1), jnp.ones(2)),
-        (
-            optax.lookahead(optax.sgd(0.1), 5, 0.5),
-            optax.LookaheadParams.init_synced(jnp.ones(2)),
-        ),
-        (optax.contrib.sam(optax.sgd(0.1), optax.sgd(0.1)), jnp.ones(2)),
-    ],
-    ids=["with_epoch_autodrop", "schedule_free", "lookahead", "sam"],
-)
-def test_around_an_optimizer_that_jumps(optimizer, params):
-    with pytest.raises(
-        ValueError, match=r"jumps to a point.*averaging=False|Keep one of the two"
-    ):
-        with_epoch_autodrop(optax.chain(optimizer), 0.1, 3).init(params)
 
 
 @pytest.mark.parametrize("optimizer", [optax.sgd, 0.1])

@@ -1,5 +1,7 @@
 """Optimizers whose updates are jumps to a point: inside, never around."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -10,6 +12,7 @@ from autodrop_optax import (
     autodrop_metrics,
     end_epoch,
     epoch_autodrop,
+    windowed_autodrop,
     with_epoch_autodrop,
 )
 
@@ -52,6 +55,7 @@ JUMPERS = [
     pytest.param(lambda: optax.contrib.mechanize(sgd()), id="mechanize"),
     pytest.param(lambda: optax.contrib.cocob(), id="cocob"),
 ]
+REFUSED = r"jumps to a point.*averaging=False|Keep one of the two"
 if hasattr(optax.contrib, "madgrad"):
     JUMPERS.append(pytest.param(lambda: optax.contrib.madgrad(0.1), id="madgrad"))
 
@@ -68,16 +72,18 @@ def test_sam_that_mixes_states_by_arithmetic_is_told_of():
         *JUMPERS,
         pytest.param(lambda: with_epoch_autodrop(sgd(), 0.1, STEPS), id="itself"),
         pytest.param(lambda: optax.chain(epoch_autodrop(0.1), sgd()), id="link"),
+        pytest.param(lambda: optax.chain(windowed_autodrop(0.1), sgd()), id="windows"),
     ],
 )
 def test_around_a_jumper_is_refused(jumper):
-    with pytest.raises(ValueError, match=r"updates are jumps to a point|one of the"):
-        with_epoch_autodrop(jumper(), 0.1, STEPS).init(make_params())
+    for inner in (jumper(), optax.chain(jumper())):
+        with pytest.raises(ValueError, match=REFUSED):
+            with_epoch_autodrop(inner, 0.1, STEPS).init(make_params())
 
 
 def test_around_lookahead_is_refused():
     optimizer = with_epoch_autodrop(optax.lookahead(sgd(), 5, 0.5), 0.1, STEPS)
-    with pytest.raises(ValueError, match="updates are jumps to a point"):
+    with pytest.raises(ValueError, match=REFUSED):
         optimizer.init(optax.LookaheadParams.init_synced(make_params()))
 
 
@@ -101,9 +107,12 @@ def test_a_link_beside_a_jumper_over_other_parameters_is_fine():
     assert float(autodrop_metrics(state)["num_drops"]) == 2
 
 
-def test_lookahead_parameters_are_refused():
+@pytest.mark.parametrize("make", [epoch_autodrop, windowed_autodrop])
+def test_over_lookahead_is_refused(make):
     params = optax.LookaheadParams.init_synced(make_params())
-    with pytest.raises(ValueError, match="on the fast optimizer"):
-        epoch_autodrop(0.1).init(params)
-    with pytest.raises(TypeError, match="as its fast optimizer"):
-        end_epoch(params, epoch_autodrop(0.1).init(make_params()))
+    link, sync = make(0.1), functools.partial(optax.lookahead, sync_period=5)
+    with pytest.raises(ValueError, match=r"LookaheadParams.*on the base optimizer"):
+        optax.chain(sync(sgd(), slow_step_size=0.5), link).init(params)
+    with pytest.raises(ValueError, match=r"LookaheadParams.*on the base optimizer"):
+        end_epoch(params, link.init(make_params()))
+    sync(optax.chain(sgd(), link), slow_step_size=0.5).init(params)

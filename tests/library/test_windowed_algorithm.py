@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 from problems import RATE, flat, make_problem, unflatten
-from reference import Windowed
+from reference import Windowed, logged
 
 from autodrop_optax import autodrop_metrics, windowed_autodrop
 
@@ -62,8 +62,8 @@ def run_reference(problem, options, front):
             {
                 "params": x,
                 "learning_rate": auto.alpha,
-                "angular_velocity": auto.w,
-                "angular_velocity_change": auto.change,
+                "angular_velocity": logged(auto.w),
+                "angular_velocity_change": logged(auto.change),
                 "num_drops": len(auto.drop_windows),
                 "window": auto.windows,
                 "windows_since_drop": auto.windows - [0, *auto.drop_windows][-1],

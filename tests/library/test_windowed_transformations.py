@@ -157,22 +157,6 @@ def test_initial_state_shares_no_buffer():
     assert len(set(pointers)) == len(pointers)
 
 
-def test_metrics():
-    _, state, _ = train(optax.chain(windowed_autodrop(0.1)), make_params())
-    metrics = autodrop_metrics(state)
-    assert set(metrics) == {
-        "learning_rate",
-        "angular_velocity",
-        "angular_velocity_change",
-        "threshold",
-        "num_drops",
-        "step_norm",
-        "window",
-        "windows_since_drop",
-    }
-    assert all(isinstance(float(value), float) for value in metrics.values())
-
-
 @pytest.mark.parametrize("inner", ["masked", "partition", "multi_steps"])
 def test_inside_optax(inner):
     def one(rate):

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from experiments.schedules._hypergradient import hypergradient
 
+from experiments.schedules.hypergradient import hypergradient
 from tests.experiments.schedules.trajectories import as_tree, gradients_of, run
 
 START = np.array([1.0, -2.0, 0.5, 3.0, -1.0])

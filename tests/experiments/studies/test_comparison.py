@@ -58,9 +58,9 @@ def test_levels_by_hand():
 @pytest.mark.parametrize("workload", STUDIES["comparison"].workloads)
 def test_every_rival_is_compared(workload):
     arms = STUDIES["comparison"].arms(workload)
-    found = {config.schedule_name for _, config, _ in arms}
+    found = {arm.config.schedule_name for arm in arms}
     assert found >= {*RIVALS, "schedule_free_adamw", "epoch_autodrop", "plateau"}
-    assert len({label for label, _, _ in arms}) == len(arms)
+    assert len({arm.label for arm in arms}) == len(arms)
 
 
 def test_the_figure_has_every_schedule_at_its_level():

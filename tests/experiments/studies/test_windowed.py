@@ -49,7 +49,7 @@ def test_without_signal_it_is_a_clock():
 def test_many_drops_are_counted_and_not_listed():
     def line(drops):
         summary = Summary(10.0, 9.0, drops, 1.0)
-        return runs_table([Result("w", "s", 0, summary)]).splitlines()[-1]
+        return runs_table([Result("w", "s", 0, summary, "nothing")]).splitlines()[-1]
 
     assert "24 53" in line([24, 53])
     assert "none" in line([])

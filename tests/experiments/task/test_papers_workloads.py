@@ -269,7 +269,7 @@ def test_the_command_says_how_imagenet_can_be_had(monkeypatch, tmp_path):
     with pytest.raises(SystemExit, match="Error: ImageNet cannot be downloaded"):
         main(command)
     (tmp_path / "train").mkdir()
-    with pytest.raises(SystemExit, match="run holds no folder: sort its images"):
+    with pytest.raises(SystemExit, match="train holds no folder: sort its images"):
         main([*command, "--data-dir", str(tmp_path)])
 
 

@@ -117,7 +117,7 @@ def test_schedules():
 
 def test_autodrop_has_the_settings_that_the_readme_says():
     assert AUTODROPS["AutoDrop, paper"] == {}
-    demo = PRESETS["demo_autodrop"].config.epoch_autodrop
+    demo = PRESETS["demo_autodrop"].config.schedule
     usual = type(demo)()
     for name, value in AUTODROPS["AutoDrop, scaled"].items():
         assert getattr(demo, name) == value
