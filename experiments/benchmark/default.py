@@ -4,6 +4,7 @@ import functools
 import itertools
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -121,8 +122,8 @@ def check_side(displacements: list) -> tuple[Side, Side]:
     run_check = jax.jit(rule._check, donate_argnums=0)
     step = itertools.cycle(displacements)
     # No drop: a phase that begins anew has no angle at its next check.
-    state = autodrop(max_angle=180).init([jnp.zeros_like(x) for x in displacements[0]])
-    assert isinstance(state, AutoDropState)
+    zeros = [jnp.zeros_like(x) for x in displacements[0]]
+    state: Any = autodrop(max_angle=180).init(zeros)
 
     def prepare():
         nonlocal state

@@ -13,6 +13,7 @@ from autodrop_optax import (
     windowed_autodrop,
     with_epoch_autodrop,
 )
+from autodrop_optax._placement import MemoryKind
 from experiments.benchmark.config import BenchmarkConfig
 from experiments.benchmark.steps import NEVER, SGD, make_optimizer_step
 from experiments.benchmark.timing import Row
@@ -30,7 +31,8 @@ def memory_rows(config: BenchmarkConfig) -> Iterator[Row]:
         return memory.argument_size_in_bytes / copy, memory.temp_size_in_bytes / copy
 
     base, _ = buffers(make_optimizer_step(SGD), SGD, params)
-    for where, limit in (("device", 3.0), ("pinned_host", 1.0)):
+    kinds: dict[MemoryKind, float] = {"device": 3.0, "pinned_host": 1.0}
+    for where, limit in kinds.items():
         link = optax.chain(SGD, autodrop(state_memory_kind=where))
         size, temporary = buffers(make_optimizer_step(link), link, params)
         yield Row(
