@@ -132,7 +132,7 @@ plt.show()
 compared = ("fashion_mnist_mlp", "pydoc_transformer")
 rows = {name: read_rows(STUDIES / f"{name}_comparison.csv") for name in compared}
 arms = [arm for name in compared for arm in comparison_arms(name)]
-display(draw(rows, {arm.label: arm.config.schedule for arm in arms}))
+display(draw(rows, {arm.label: arm.config.schedule_name for arm in arms}))
 
 # %% [markdown]
 # ## Refinement in three lines
