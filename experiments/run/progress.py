@@ -1,5 +1,7 @@
 """What a run shows while it goes: a bar on a terminal, else a line per epoch."""
 
+import math
+
 from tqdm import tqdm
 
 from experiments.run.distributed import is_primary
@@ -30,8 +32,10 @@ class Progress:
 
     def show(self, row: Row) -> None:
         """Shows one epoch's row."""
+        angle = row.get("angle", row["angular_velocity"])
+        known = 0 < angle < math.inf  # else there is none yet
         values = (
-            f"rate {row['learning_rate']:.2g}, angle {row['angular_velocity']:5.1f}°,"
+            f"rate {row['learning_rate']:.2g},{f' angle {angle:.1f}°,' * known}"
             f" loss {row['train_loss']:.4f}, test error {row['test_error']:.2f} %"
         )
         if self._bar.disable:
