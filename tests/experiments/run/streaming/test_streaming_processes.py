@@ -22,7 +22,7 @@ def tree(tmp_path_factory, write_image_tree):
 
 
 def command(tree, folder, *options):
-    program = [sys.executable, str(Path(small_stream.__file__)), "train"]
+    program = [sys.executable, str(Path(small_stream.__file__)), "run"]
     program += ["demo_autodrop", "--workload", small_stream.NAME]
     program += ["--epochs", str(EPOCHS), "--data-dir", str(tree), "--out", str(folder)]
     return [*program, "--resume", "--checkpoint-steps", "3", *options]
