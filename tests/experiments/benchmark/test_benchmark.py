@@ -37,8 +37,7 @@ LIMITS = {
         f"check, 100 M in {leaves} / read three, write two in place": 1.3
         for leaves in (1, 200, 1000)
     },
-    "copies, device: autodrop, state": 3.0,
-    "copies, pinned_host: autodrop, state": 1.0,
+    "copies: autodrop, state": 3.0,
     "step, 10 M: sgd, link / sgd": 1.10,
     "step, 100 M: sgd, link / sgd": 1.10,
     "training, one scan: with_epoch_autodrop / without": 1.08,
