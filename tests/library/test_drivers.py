@@ -144,7 +144,8 @@ def test_behind_it_is_setting_the_learning_rate_by_hand(base):
         return state
 
     expected, _ = run(by_hand, params, on_epoch=set_rate)
-    chex.assert_trees_all_close(by_link, expected, rtol=1e-4, atol=1e-5)
+    # 160 steps, each of which rounds parameters of up to 10 by up to 5e-7.
+    chex.assert_trees_all_close(by_link, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_in_front_it_is_the_heavy_ball_of_equation_7():
