@@ -29,11 +29,11 @@ StepFn = Callable[
 
 def make_step(training: Training) -> StepFn:
     """Builds the function that does one optimizer step on one batch."""
-    graphdef, _, scheduled, _, workload, _ = training
-    optimizer = optax.with_extra_args_support(scheduled.optimizer)
+    workload = training.workload
+    optimizer = optax.with_extra_args_support(training.scheduled.optimizer)
 
     def loss_fn(params, rest, inputs, labels):
-        model = nnx.merge(graphdef, params, rest)
+        model = nnx.merge(training.graphdef, params, rest)
         model.train()
         loss = cross_entropy(model(inputs), labels).mean()
         _, _, rest = nnx.split(model, nnx.Param, ...)
@@ -67,9 +67,9 @@ class Epoch(abc.ABC):
           training: what a run begins with.
           devices: what to train on; each computes its share of every batch.
         """
-        graphdef, first, scheduled, _, _, _ = training
         self.training, self.devices = training, devices
-        model = nnx.merge(graphdef, first.params, first.rest)
+        scheduled, first = training.scheduled, training.state
+        model = nnx.merge(training.graphdef, first.params, first.rest)
         modules = [module for _, module in nnx.iter_modules(model)]
         self._batch_norm = any(isinstance(x, nnx.BatchNorm) for x in modules)
 
@@ -180,10 +180,9 @@ class EpochOnDevice(Epoch):
           devices: what to train on; each computes its share of every batch.
         """
         super().__init__(training, devices)
-        graphdef, _, scheduled, _, workload, steps_per_epoch = training
         self._data = devices.replicate(dataset).arrays
-        step_on = make_step(training)
-        size = workload.batch_size
+        workload, steps_per_epoch = training.workload, training.steps_per_epoch
+        step_on, size = make_step(training), workload.batch_size
 
         def train(state: TrainState, data, order_key):
             def step(state, batch):
@@ -194,7 +193,7 @@ class EpochOnDevice(Epoch):
                 return step_on(state, inputs, labels, key)
 
             steps_done = state.epoch * steps_per_epoch
-            rate = scheduled.learning_rate(state.opt_state, steps_done)
+            rate = training.scheduled.learning_rate(state.opt_state, steps_done)
             # The examples that do not fill a batch are left out, others in each epoch:
             # all steps are alike.
             epoch_key = jax.random.fold_in(order_key, state.epoch)
@@ -209,7 +208,7 @@ class EpochOnDevice(Epoch):
             return state, {"learning_rate": rate, "train_loss": losses.mean()}
 
         def evaluate_on(params, rest, inputs, labels):
-            model = nnx.merge(graphdef, params, rest)
+            model = nnx.merge(training.graphdef, params, rest)
             preprocess = workload.preprocess
             return evaluate(model, inputs, labels, preprocess, devices=devices)
 

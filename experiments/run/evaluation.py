@@ -8,7 +8,7 @@ import optax
 from flax import nnx
 
 from experiments.run.devices import ONE_DEVICE, Devices
-from experiments.task.workloads import as_it_is
+from experiments.task.workloads.workload import as_it_is
 
 EVALUATION_BATCH_SIZE = 1000
 

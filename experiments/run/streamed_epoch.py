@@ -69,12 +69,12 @@ class StreamedEpoch(Epoch):
             process reads the share of its devices.
         """
         super().__init__(training, devices)
-        graphdef, _, scheduled, order_key, workload, self._steps = training
+        workload, self._steps = training.workload, training.steps_per_epoch
         self._images = {"validation": dataset.validation, "test": dataset.test}
         self._dataset = dataset
         # Evaluation needs less memory than training: what fits there fits here.
         self._share = (workload.batch_size, *devices.process)
-        self._seed = int(jax.random.bits(order_key, dtype=jnp.uint32))
+        self._seed = int(jax.random.bits(training.order_key, dtype=jnp.uint32))
         self._reader = dataset.train_batches(self._seed, *self._share)
         step_on = make_step(training)
 
@@ -83,14 +83,14 @@ class StreamedEpoch(Epoch):
             key = jax.random.fold_in(order_key, train.epoch)
             key = jax.random.fold_in(key, index)
             steps_done = train.epoch * self._steps
-            rate = scheduled.learning_rate(train.opt_state, steps_done)
+            rate = training.scheduled.learning_rate(train.opt_state, steps_done)
             first_rate = jnp.where(index == 0, rate, state.first_rate)
             train, loss = step_on(train, batch["inputs"], batch["labels"], key)
             state = StreamState(train, index + 1, state.loss_sum + loss, first_rate)
             return state, loss
 
         def add(sums, params, rest, batch):
-            model = nnx.merge(graphdef, params, rest)
+            model = nnx.merge(training.graphdef, params, rest)
             model.eval()
             valid = batch["labels"] >= 0
             labels = jnp.maximum(batch["labels"], 0)

@@ -89,45 +89,47 @@ def train(
     everything = [config.dependencies(), data, str(folder), resume]
     check_same(json.dumps(everything), "the run")
     state, run_epoch = set_up(config, dataset, devices)
-    open_run(folder, config, data, resume=resume)
-    if is_finished(folder, config):
-        return read_metrics(folder)
-    with Checkpoints(folder / CHECKPOINTS) as checkpoints:
+    with contextlib.ExitStack() as stack:
+        stack.callback(run_epoch.close)
+        open_run(folder, config, data, resume=resume)
+        if is_finished(folder, config):
+            return read_metrics(folder)
+        checkpoints = stack.enter_context(Checkpoints(folder / CHECKPOINTS))
         state = run_epoch.restore_latest(checkpoints, like=state)
         epochs_done = int(state.epoch)
-        with contextlib.ExitStack() as stack:
-            stack.callback(run_epoch.close)
-            writer = None
-            if is_primary():
-                write_environment(folder, str(dataset), str(devices))
-                writer = stack.enter_context(MetricsWriter(folder, epochs_done))
-            interrupt = stack.enter_context(DeferredInterrupt())
+        writer = None
+        if is_primary():
+            write_environment(folder, str(dataset), str(devices))
+            writer = stack.enter_context(MetricsWriter(folder, epochs_done))
+        interrupt = stack.enter_context(DeferredInterrupt())
 
-            def after_step(state, step):
-                if step % checkpoint_steps == 0:
-                    run_epoch.save(checkpoints, state)
-                    interrupt.raise_if_pending(any_process)
-
-            started = time.perf_counter()
-            for epoch in range(epochs_done + 1, config.epochs + 1):
-                evaluated = config.evaluates(epoch)
-                state, metrics = run_epoch(state, after_step, evaluated=evaluated)
-                values = {k: float(v) for k, v in jax.device_get(metrics).items()}
-                now = time.perf_counter()
-                row = {**values, "epoch": epoch, "seconds": now - started}
-                started = now
-                # The row before the checkpoint: then a checkpoint that is there has
-                # the rows of all its epochs, and the last one the norms as well.
-                if writer is not None:
-                    writer.write(row)
-                    if config.record_gradient_norms and epoch == config.epochs:
-                        norms = recorded_gradient_norms(state)
-                        write_gradient_norms(folder, norms)
+        def after_step(state, step):
+            if step % checkpoint_steps == 0:
                 run_epoch.save(checkpoints, state)
-                on_epoch(row)
                 interrupt.raise_if_pending(any_process)
+
+        rows = [row for row in read_metrics(folder) if row["epoch"] <= epochs_done]
+        started = time.perf_counter()
+        for epoch in range(epochs_done + 1, config.epochs + 1):
+            evaluated = config.evaluates(epoch)
+            state, metrics = run_epoch(state, after_step, evaluated=evaluated)
+            values = {k: float(v) for k, v in jax.device_get(metrics).items()}
+            now = time.perf_counter()
+            row = {**values, "epoch": epoch, "seconds": now - started}
+            started = now
+            rows.append(row)
+            # The row before the checkpoint: then a checkpoint that is there has
+            # the rows of all its epochs, and the last one the norms as well.
+            if writer is not None:
+                writer.write(row)
+                if config.record_gradient_norms and epoch == config.epochs:
+                    norms = recorded_gradient_norms(state)
+                    write_gradient_norms(folder, norms)
+            run_epoch.save(checkpoints, state)
+            on_epoch(row)
+            interrupt.raise_if_pending(any_process)
     wait_for_all("record complete")
-    return read_metrics(folder)
+    return rows
 
 
 def describe(config: RunConfig, dataset: Dataset | StreamedDataset) -> dict[str, Any]:

@@ -30,7 +30,8 @@ from experiments.schedules.windowed_autodrop import WindowedAutoDrop, scaled_win
 from experiments.task.config import RunConfig
 from experiments.task.optimizers import sgd
 from experiments.task.presets import PRESETS
-from experiments.task.workloads import WORKLOADS, mlp
+from experiments.task.workloads import WORKLOADS
+from experiments.task.workloads.workload import mlp
 from tests.experiments.rates import rates_of
 
 WORKLOAD = WORKLOADS["digits_mlp"]
