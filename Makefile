@@ -87,10 +87,10 @@ hooks: $(VENV)/.hooks
 	$(BIN)/pre-commit install
 
 theory: $(READY)
-	$(BIN)/python -m experiments.theory all
+	$(BIN)/python -m experiments theory all
 
 bench: $(READY)
-	$(BIN)/python -m experiments.benchmark
+	$(BIN)/python -m experiments bench
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -1,4 +1,4 @@
-"""`python -m experiments demo`: AutoDrop beside schedules that are told the end."""
+"""The command `demo`: AutoDrop beside schedules that are told the end."""
 
 import shutil
 from collections.abc import Sequence
@@ -8,10 +8,15 @@ import tyro
 
 from experiments.data.dataset import Dataset
 from experiments.errors import DataUnavailableError, UserError, choose
-from experiments.report import figures, tables
-from experiments.run.devices import ALL_DEVICES, OnDevices, set_up_devices
+from experiments.report import figures
+from experiments.report.csv_file import write_csv
+from experiments.report.outcome import Outcome, runs_table, seeds_table
+from experiments.run.devices import ALL_DEVICES, Devices, OnDevices, set_up_devices
 from experiments.run.distributed import is_primary, wait_for_all
-from experiments.run.jobs import plan, run_all
+from experiments.run.metrics import Row, read_metrics
+from experiments.run.progress import Progress
+from experiments.run.training import train
+from experiments.studies.plan import PlannedRun, arm, plan
 from experiments.task.workloads import WORKLOADS
 
 SCHEDULES = {
@@ -32,7 +37,7 @@ def demo(
     fresh: bool = False,
     on: OnDevices = ALL_DEVICES,
 ) -> None:
-    """Trains with AutoDrop and with two that know the end, and compares.
+    """Compares AutoDrop with two schedules that know the end.
 
     Args:
       workload: what to train; by default Fashion-MNIST's, or the digits' where
@@ -50,34 +55,52 @@ def demo(
     devices = set_up_devices(on)
     workload, dataset = _load(workload, data_dir)
     print(f"data: {dataset}")
-    if epochs is None:
-        epochs = WORKLOADS[workload].epochs
-    jobs = plan(SCHEDULES, workload, epochs, seeds, out)
+    runs = plan(map(arm, SCHEDULES), workload, seeds, out, epochs=epochs)
     if fresh and is_primary():
-        for job in jobs:
-            shutil.rmtree(job.folder, ignore_errors=True)
+        for run in runs:
+            shutil.rmtree(run.folder, ignore_errors=True)
     wait_for_all("old runs deleted")
-    finished = list(run_all(jobs, dataset, devices))
-    results = [done.result for done in finished]
-
+    finished = [(run, _rows(run, dataset, devices)) for run in runs]
     if not is_primary():
         return
-    first = [done for done in finished if done.job.config.seed == seeds[0]]
     figure = figures.compare(
-        {SCHEDULES[done.job.preset]: done.rows for done in first},
+        {
+            SCHEDULES[run.label]: rows
+            for run, rows in finished
+            if run.config.seed == seeds[0]
+        },
         title=f"{dataset.name}, {WORKLOADS[workload].network}, seed {seeds[0]}",
     )
     figures.save(figure, out / "demo.png")
-    tables.write_csv(out / "demo.csv", results)
-    print()
-    print(tables.runs_table(results))
-    if len(seeds) > 1:
-        print()
-        print(tables.seeds_table(results))
-    print()
-    print(f"figure: {out / 'demo.png'}")
+    outcomes = [
+        Outcome.of(workload, run.label, run.config.seed, rows) for run, rows in finished
+    ]
+    write_csv(out / "demo.csv", Outcome._fields, outcomes, ".4f")
     print(f"table: {out / 'demo.csv'}")
-    print(f"runs: {', '.join(str(job.folder) for job in jobs)}")
+    print(f"runs: {', '.join(str(run.folder) for run in runs)}\n")
+    told = {run.label: str(run.config.schedule.requires) for run in runs}
+    print(runs_table(outcomes, told))
+    if len(seeds) > 1:
+        print(f"\n{seeds_table(outcomes)}")
+
+
+def _rows(run: PlannedRun, dataset: Dataset, devices: Devices) -> list[Row]:
+    """Trains, goes on training, or takes the run as it is."""
+    label = f"{run.label}, seed {run.config.seed}"
+    epochs_before = len(read_metrics(run.folder))
+    if epochs_before == run.config.epochs:
+        print(f"{label}: taken from {run.folder}, which is finished")
+    elif epochs_before:
+        print(f"{label}: going on in {run.folder}")
+    with Progress(label, run.config.epochs, epochs_before) as progress:
+        return train(
+            run.config,
+            run.folder,
+            dataset,
+            resume=True,
+            on_epoch=progress.show,
+            devices=devices,
+        )
 
 
 def _load(workload: str | None, data_dir: Path | None) -> tuple[str, Dataset]:

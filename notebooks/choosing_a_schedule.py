@@ -55,11 +55,12 @@ from autodrop_optax.refinement import (
     recorded_gradient_norms,
     refine_schedule,
 )
+from experiments.report.comparison import ComparedRun, differences_by_schedule
+from experiments.report.csv_file import read_csv
 from experiments.report.pages import STUDIES, finals
-from experiments.report.rows import differences_by_schedule, read_rows
+from experiments.report.requirements import requirements_figure
 from experiments.report.statistics import mean_sd, t_limit, t_statistic
-from experiments.studies.comparison import comparison_arms
-from experiments.studies.needs_figure import draw
+from experiments.studies import comparison
 from experiments.task.workloads import WORKLOADS
 
 # NOTEBOOK_SMALL=1 is for tests: does everything, trains little.
@@ -82,7 +83,7 @@ names = (
     "fashion_mnist_resnet",
     "pydoc_transformer_comparison",
 )
-tables = {name: read_rows(STUDIES / f"{name}.csv") for name in names}
+tables = {name: read_csv(STUDIES / f"{name}.csv", ComparedRun) for name in names}
 workloads = [rows[0].workload for rows in tables.values()]
 for name in workloads:
     print(f"{name}: {WORKLOADS[name].data}; {WORKLOADS[name].network}")
@@ -130,9 +131,11 @@ plt.show()
 
 # %%
 compared = ("fashion_mnist_mlp", "pydoc_transformer")
-rows = {name: read_rows(STUDIES / f"{name}_comparison.csv") for name in compared}
-arms = [arm for name in compared for arm in comparison_arms(name)]
-display(draw(rows, {arm.label: arm.config.schedule_name for arm in arms}))
+paths = {name: STUDIES / f"{name}_comparison.csv" for name in compared}
+rows = {name: read_csv(path, ComparedRun) for name, path in paths.items()}
+arms = [arm for name in compared for arm in comparison.arms(name)]
+schedules = {arm.label: arm.config.schedule_name for arm in arms}
+display(requirements_figure(rows, schedules))
 
 # %% [markdown]
 # ## Refinement in three lines

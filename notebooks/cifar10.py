@@ -124,8 +124,8 @@ import io
 from IPython.display import Image, display
 
 from experiments.report.figures import compare
-from experiments.report.outcome import summarise
-from experiments.run.record import read_metrics
+from experiments.report.outcome import Outcome
+from experiments.run.metrics import read_metrics
 from experiments.run.training import train
 from experiments.task.presets import PRESETS
 
@@ -200,8 +200,8 @@ print(f"epochs trained in this session: {trained}")
 
 # %%
 for label, rows in runs.items():
-    summary = summarise(rows)
+    run = Outcome.of(workload, label, SEED, rows)
     print(
-        f"{label:13} {summary.final_error:6.2f} %,"
-        f" drops after epochs {summary.drop_epochs or 'none'}"
+        f"{label:13} {run.final_error:6.2f} %,"
+        f" drops after epochs {run.drop_epochs or 'none'}"
     )

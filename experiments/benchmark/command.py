@@ -1,12 +1,12 @@
-"""The command line: measures, prints the table and writes it."""
+"""The command `bench`: what AutoDrop costs."""
 
-import csv
 import dataclasses
 import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from typing import Annotated
 
 import jax
 import tyro
@@ -25,6 +25,8 @@ from experiments.benchmark.steps import (
 )
 from experiments.benchmark.timing import Row
 from experiments.errors import UserError
+from experiments.report.costs import Cost
+from experiments.report.csv_file import write_csv
 from experiments.run.environment import PACKAGES, environment
 
 ROWS: dict[RowName, Callable[[BenchmarkConfig], Iterator[Row]]] = {
@@ -62,13 +64,8 @@ def benchmark(config: BenchmarkConfig) -> list[Row]:
             print(f"{row.what:<69}{ratio} {a_a} {limit}  {row.met}", flush=True)
             rows.append(row)
 
-    config.out.mkdir(parents=True, exist_ok=True)
-    with (config.out / "benchmark.csv").open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow((*Row._fields[:6], "met"))
-        for row in rows:
-            figures = ["" if math.isnan(x) else f"{x:.6g}" for x in row[1:6]]
-            writer.writerow((row.what, *figures, row.met))
+    costs = [Cost(*row[:6], row.met) for row in rows]
+    write_csv(config.out / "benchmark.csv", Cost._fields, costs)
     record = {
         **environment((*PACKAGES, "torch")),
         "load": {"before": load, "after": os.getloadavg()},
@@ -79,13 +76,8 @@ def benchmark(config: BenchmarkConfig) -> list[Row]:
     return rows
 
 
-def main(args: Sequence[str] | None = None) -> None:
-    """Runs the command line."""
-    prog = "python -m experiments.benchmark"
-    config = tyro.cli(BenchmarkConfig, prog=prog, args=args)
-    try:
-        rows = benchmark(config)
-    except UserError as error:
-        sys.exit(f"Error: {error}")
+def bench(config: Annotated[BenchmarkConfig, tyro.conf.arg(name="")]) -> None:
+    """Measures what AutoDrop costs, on one device."""
+    rows = benchmark(config)
     if config.check and any(row.met == "NO" for row in rows):
         sys.exit(1)

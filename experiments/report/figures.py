@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from autodrop_optax.plot import plot_history
 from experiments.report.outcome import drop_epochs
-from experiments.run.record import Row
+from experiments.run.metrics import Row
 
 
 def compare(runs: Mapping[str, Sequence[Row]], title: str) -> Figure:
@@ -34,6 +34,7 @@ def save(figure: Figure, path: Path) -> None:
     """Saves a figure as the path's suffix says."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
+    print(f"figure: {path}")
 
 
 def columns(rows: Sequence[Row]) -> dict[str, np.ndarray]:

@@ -1,34 +1,42 @@
-"""What can be said about a finished run from its rows."""
+"""The outcome of a run: a line of a table."""
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
-from experiments.run.record import Row
+from experiments.report.statistics import mean_sd
+from experiments.report.tables import aligned_table
+from experiments.run.metrics import Row
 
 
-class Summary(NamedTuple):
-    """The outcome of one run."""
+class Outcome(NamedTuple):
+    """A run by name, and what came of it."""
 
+    workload: str
+    schedule: str
+    seed: int
     final_error: float  # percent, of the last epoch
     best_error: float  # percent, minimum over epochs: picked on the test set
-    drop_epochs: list[int]
+    drop_epochs: str  # those at whose end the rate dropped, with spaces between
+    # The median, which the first epoch's compilation and other work move little.
     seconds_per_epoch: float
 
-
-def summarise(rows: Sequence[Row]) -> Summary:
-    """Summarises a run's rows.
-
-    The time per epoch is the median, which the first epoch's compilation and other
-    work on the machine move little.
-    """
-    return Summary(
-        final_error=rows[-1]["test_error"],
-        best_error=best_error(rows),
-        drop_epochs=drop_epochs(rows),
-        seconds_per_epoch=statistics.median(row["seconds"] for row in rows),
-    )
+    @classmethod
+    def of(
+        cls, workload: str, schedule: str, seed: int, rows: Sequence[Row]
+    ) -> "Outcome":
+        """Summarises a run's rows."""
+        return cls(
+            workload,
+            schedule,
+            seed,
+            final_error=rows[-1]["test_error"],
+            best_error=best_error(rows),
+            drop_epochs=" ".join(map(str, drop_epochs(rows))),
+            seconds_per_epoch=statistics.median(row["seconds"] for row in rows),
+        )
 
 
 def best_error(rows: Sequence[Row]) -> float:
@@ -51,3 +59,52 @@ def drop_epochs(rows: Sequence[Row]) -> list[int]:
         if row["num_drops"] > count
         or after["learning_rate"] <= 0.5 * row["learning_rate"]
     ]
+
+
+def runs_table(outcomes: Iterable[Outcome], told: Mapping[str, str]) -> str:
+    """One line per run, final errors first: the best is picked on the test set.
+
+    Args:
+      outcomes: of the runs.
+      told: what each schedule must be told.
+    """
+    header = (
+        "schedule",
+        "told",
+        "seed",
+        "final test error",
+        "best (minimum over epochs)",
+        "drops after epochs",
+        "s/epoch",
+    )
+    lines = [
+        (
+            run.schedule,
+            told[run.schedule],
+            str(run.seed),
+            f"{run.final_error:.2f} %",
+            f"{run.best_error:.2f} %",
+            _epochs(run),
+            f"{run.seconds_per_epoch:.2f}",
+        )
+        for run in outcomes
+    ]
+    return aligned_table(header, lines)
+
+
+def seeds_table(outcomes: Iterable[Outcome]) -> str:
+    """One line per workload and schedule: mean and standard deviation over seeds."""
+    header = ("workload", "schedule", "n", "final test error", "drops after epochs")
+    lines = []
+    for (workload, schedule), group in groupby(outcomes, key=lambda run: run[:2]):
+        runs = list(group)
+        error = mean_sd(run.final_error for run in runs)
+        drops = " | ".join(map(_epochs, runs))
+        lines.append((workload, schedule, str(len(runs)), f"{error} %", drops))
+    return aligned_table(header, lines)
+
+
+def _epochs(run: Outcome) -> str:
+    """The epochs, or how many where they are too many to read."""
+    epochs = run.drop_epochs.split()
+    return f"{len(epochs)} of them" if len(epochs) > 12 else " ".join(epochs) or "none"

@@ -1,4 +1,4 @@
-"""What tables say of several runs: means, tests, and the tables themselves."""
+"""Means, deviations and tests over several runs."""
 
 import math
 import statistics
@@ -7,13 +7,20 @@ from collections.abc import Iterable, Sequence
 from scipy import stats
 
 
-def mean_sd(values: Iterable[float], digits: int = 2) -> str:
-    """Mean ± sample standard deviation (n - 1), which one value does not have."""
-    values = list(values)
-    mean = f"{statistics.mean(values):.{digits}f}"
+def mean_sd(values: Iterable[float], form: str = ".2f") -> str:
+    """Mean ± sample standard deviation (n - 1), which one value does not have.
+
+    Args:
+      values: NaN stands for no value.
+      form: of both numbers.
+    """
+    values = [value for value in values if not math.isnan(value)]
+    if not values:
+        return "none"
+    mean = f"{statistics.mean(values):{form}}"
     if len(values) == 1:
         return mean
-    return f"{mean} ± {statistics.stdev(values):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(values):{form}}"
 
 
 def t_statistic(values: Iterable[float]) -> float:
@@ -30,7 +37,10 @@ def t_limit(n: int) -> float:
     return float(stats.t.ppf(0.975, n - 1))
 
 
-def markdown_table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A table for a page."""
-    rows = [header, ["---"] * len(header), *lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+def tested(differences: Sequence[float]) -> tuple[str, str, str, str]:
+    """Cells: mean ± sd, n, t, bold where it exceeds its limit, and that limit."""
+    n = len(differences)
+    t, limit = t_statistic(differences), t_limit(n)
+    mean, sd = statistics.mean(differences), statistics.stdev(differences)
+    verdict = f"**{t:+.2f}**" if abs(t) > limit else f"{t:+.2f}"
+    return f"{mean:+.2f} ± {sd:.2f}", str(n), verdict, f"{limit:.2f}"

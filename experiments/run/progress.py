@@ -5,7 +5,7 @@ import math
 from tqdm import tqdm
 
 from experiments.run.distributed import is_primary
-from experiments.run.record import Row
+from experiments.run.metrics import Row
 
 
 class Progress:

@@ -1,29 +1,20 @@
-"""The files of a run besides its checkpoints.
-
-metrics.jsonl, one line per epoch, is the record; TensorBoard's files repeat it.
-"""
+"""The record of a run: what it depends on, and where it was done."""
 
 import json
-import math
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import jax
-from tensorboardX import SummaryWriter
 
 from experiments.errors import UserError
 from experiments.run.distributed import is_primary, wait_for_all
 from experiments.run.environment import PACKAGES, environment
+from experiments.run.metrics import read_metrics
 from experiments.task.config import RunConfig, differences
-
-Row = dict[str, float]
 
 _CONFIG = "config.json"
 _ENVIRONMENT = "environment.json"
-_METRICS = "metrics.jsonl"
-_TENSORBOARD = "tensorboard"
 CHECKPOINTS = "checkpoints"
 
 
@@ -100,60 +91,6 @@ def write_environment(folder: Path, data_source: str, devices: str) -> None:
     )
 
 
-def read_metrics(folder: Path) -> list[Row]:
-    """Reads the rows of metrics.jsonl, null as NaN; [] if there is no such file.
-
-    A last line without its end, which a killed process may leave, is left out.
-    """
-    path = folder / _METRICS
-    if not path.exists():
-        return []
-    lines = path.read_text().splitlines(keepends=True)
-    rows = [json.loads(line) for line in lines if line.endswith("\n")]
-    return [{k: math.nan if v is None else v for k, v in r.items()} for r in rows]
-
-
-class MetricsWriter:
-    """Writes each epoch's row to metrics.jsonl and TensorBoard."""
-
-    def __init__(self, folder: Path, epoch: int):
-        """Opens the files and drops what they hold past ``epoch``.
-
-        Args:
-          folder: the run's folder.
-          epoch: the epoch that the run goes on after; 0 for a new run.
-        """
-        rows = [row for row in read_metrics(folder) if row["epoch"] <= epoch]
-        # A rename, so that no moment has half of the file.
-        part = folder / f"{_METRICS}.part"
-        part.write_text("".join(_line(row) for row in rows))
-        part.replace(folder / _METRICS)
-        self._file = (folder / _METRICS).open("a")
-        # Events cannot be cut; written anew they hold each epoch once.
-        shutil.rmtree(folder / _TENSORBOARD, ignore_errors=True)
-        self._tensorboard = SummaryWriter(str(folder / _TENSORBOARD))
-        for row in rows:
-            self._add_scalars(row)
-
-    def __enter__(self) -> "MetricsWriter":
-        return self
-
-    def __exit__(self, *exception) -> None:
-        self._file.close()
-        self._tensorboard.close()
-
-    def write(self, row: Row) -> None:
-        """Writes one epoch."""
-        self._file.write(_line(row))
-        self._file.flush()
-        self._add_scalars(row)
-
-    def _add_scalars(self, row: Row) -> None:
-        for name, value in row.items():
-            if name != "epoch" and math.isfinite(value):
-                self._tensorboard.add_scalar(name, value, int(row["epoch"]))
-
-
 def read_commit(folder: Path) -> str:
     """Returns the commit of the code that a run was done with, or "unknown"."""
     path = folder / _ENVIRONMENT
@@ -171,12 +108,6 @@ def _commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return done.stdout.strip()
-
-
-def _line(row: Row) -> str:
-    """One line of strict JSON, which knows neither NaN nor infinity."""
-    values = {k: v if math.isfinite(v) else None for k, v in row.items()}
-    return json.dumps(values, allow_nan=False) + "\n"
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import time
 import zlib
 from collections.abc import Callable
@@ -21,18 +22,11 @@ from experiments.run.distributed import (
     is_primary,
     wait_for_all,
 )
-from experiments.run.epoch import Epoch, EpochOnDevice
+from experiments.run.epoch import Epoch, EpochOnDevice, Metrics
 from experiments.run.gradient_norms import write_gradient_norms
 from experiments.run.interrupts import DeferredInterrupt
-from experiments.run.record import (
-    CHECKPOINTS,
-    MetricsWriter,
-    Row,
-    is_finished,
-    open_run,
-    read_metrics,
-    write_environment,
-)
+from experiments.run.metrics import MetricsWriter, Row, read_metrics
+from experiments.run.record import CHECKPOINTS, is_finished, open_run, write_environment
 from experiments.run.setup import Training
 from experiments.run.streamed_epoch import StreamedEpoch, StreamState
 from experiments.task.config import RunConfig
@@ -113,7 +107,7 @@ def train(
         for epoch in range(epochs_done + 1, config.epochs + 1):
             evaluated = config.evaluates(epoch)
             state, metrics = run_epoch(state, after_step, evaluated=evaluated)
-            values = {k: float(v) for k, v in jax.device_get(metrics).items()}
+            values = recorded(metrics)
             now = time.perf_counter()
             row = {**values, "epoch": epoch, "seconds": now - started}
             started = now
@@ -130,6 +124,12 @@ def train(
             interrupt.raise_if_pending(any_process)
     wait_for_all("record complete")
     return rows
+
+
+def recorded(metrics: Metrics) -> Row:
+    """Returns an epoch's scalars as the record has them: what is not finite is NaN."""
+    values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+    return {k: v if math.isfinite(v) else math.nan for k, v in values.items()}
 
 
 def describe(config: RunConfig, dataset: Dataset | StreamedDataset) -> dict[str, Any]:

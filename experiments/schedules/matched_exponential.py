@@ -1,12 +1,14 @@
 """Exponential decay in steps: windowed AutoDrop if it did not look."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from experiments.errors import UserError
+from experiments.run.metrics import read_metrics
 from experiments.schedules.schedule import (
     RATE_AND_STEPS,
     Schedule,
@@ -25,6 +27,8 @@ class MatchedExponential(Schedule):
     """What a drop multiplies the rate by."""
     num_drops: int | None = None
     """Spread evenly over the run; None: one every `windows_per_drop` windows."""
+    first_run: str | None = None
+    """Folder of a finished run: as many drops as that one had."""
     windows_per_drop: int = 13
     """Windows between drops, without `num_drops`."""
     window_steps: int | None = None
@@ -42,8 +46,11 @@ class MatchedExponential(Schedule):
 
     def build(self, recipe: Recipe) -> ScheduledOptimizer:
         """A staircase of the steps."""
-        if self.num_drops is not None:
-            every = recipe.steps / (self.num_drops + 1)
+        num_drops = self.num_drops
+        if self.first_run is not None:
+            num_drops = int(read_metrics(Path(self.first_run))[-1]["num_drops"])
+        if num_drops is not None:
+            every = recipe.steps / (num_drops + 1)
         else:
             window_steps = self.window_steps or scaled_window(recipe.steps)
             every = self.windows_per_drop * window_steps

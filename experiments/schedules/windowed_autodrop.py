@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import jax.numpy as jnp
 import optax
 
 from autodrop_optax import autodrop_metrics, end_epoch, windowed_autodrop
@@ -65,7 +66,8 @@ class WindowedAutoDrop(Schedule):
             found = autodrop_metrics(windows)
             # The angles are those of epochs, as in all other runs.
             names = "num_drops", "window", "windows_since_drop"
-            return autodrop_metrics(epochs) | {name: found[name] for name in names}
+            metrics = autodrop_metrics(epochs) | {name: found[name] for name in names}
+            return metrics | {"window_steps": jnp.int32(options["window_steps"])}
 
         return ScheduledOptimizer(
             optimizer=observed(optax.chain(recipe.optimizer(rate), link), recipe),

@@ -16,18 +16,20 @@ is stopped early.
   look at them. The others are looked at once.
 """
 
-import csv
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from experiments.report import figures
-from experiments.report.statistics import markdown_table, mean_sd
+from experiments.report.anytime import (
+    StoppedRun,
+    rates_figure,
+    rates_table,
+    times_figure,
+)
+from experiments.report.csv_file import read_csv, write_csv
 from experiments.run.environment import write_provenance
-from experiments.run.jobs import FinishedJob
 from experiments.schedules import SCHEDULES
-from experiments.studies import anytime_figure
-from experiments.studies.study import Arm, Runs, Study
+from experiments.studies.plan import Arm, FinishedRun
+from experiments.studies.study import Runs, Study
 from experiments.task.config import RunConfig
 
 TABLE = "anytime.csv"
@@ -62,19 +64,6 @@ METHODS: dict[str, tuple[float, ...]] = {
 OURS, RIVAL = "autodrop", "linear_decay"
 
 
-class Row(NamedTuple):
-    """An error at a stop."""
-
-    workload: str
-    schedule: str
-    learning_rate: float
-    seed: int
-    horizon: float  # where it stops, as a fraction of the workload's length
-    error: float  # percent of the test set wrong
-    loss: float  # nats, mean over the test set
-    drops: int  # until then
-
-
 def arms(workload: str) -> list[Arm]:
     """Every method at every rate, to every horizon."""
     return [
@@ -90,16 +79,16 @@ def arms(workload: str) -> list[Arm]:
     ]
 
 
-def rows_of(done: FinishedJob, full: int) -> list[Row]:
+def rows_of(run: FinishedRun, full: int) -> list[StoppedRun]:
     """The stops of a run.
 
     Args:
-      done: the run.
+      run: the finished one.
       full: epochs of the workload's length.
     """
-    config = done.job.config
+    config = run.config
     return [
-        Row(
+        StoppedRun(
             workload=config.workload,
             schedule=config.schedule_name,
             learning_rate=config.recipe(0).learning_rate,
@@ -109,7 +98,7 @@ def rows_of(done: FinishedJob, full: int) -> list[Row]:
             loss=row["test_loss"],
             drops=int(row["num_drops"]),
         )
-        for row in done.rows
+        for row in run.rows
         if config.evaluates(int(row["epoch"]))
     ]
 
@@ -120,69 +109,28 @@ def report(runs: Runs, results: Path) -> None:
     found = {}
     for workload in runs.workloads:
         finished = runs.of(workload)
-        full = max(done.job.config.epochs for done in finished)
-        for row in (row for done in finished for row in rows_of(done, full)):
+        full = max(run.config.epochs for run in finished)
+        for row in (row for run in finished for row in rows_of(run, full)):
             found[row[:5]] = row
-    there = {row[:5]: row for row in read(path)} if path.exists() else {}
+    there = {r[:5]: r for r in read_csv(path, StoppedRun)} if path.exists() else {}
     rows = sorted((there | found).values(), key=order)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(Row._fields)
-        writer.writerows(
-            [f"{x:.6g}" if isinstance(x, float) else x for x in row] for row in rows
-        )
+    write_csv(path, StoppedRun._fields, rows)
     write_provenance(path, parts=runs.workloads)
     print(f"table: {path}")
     for workload in dict.fromkeys(row.workload for row in rows):
         print(f"\n{workload}: error in %\n")
         print(rates_table([row for row in rows if row.workload == workload]))
-    for name, draw in (
-        ("anytime.png", anytime_figure.draw_times),
-        ("anytime_rates.png", anytime_figure.draw_rates),
-    ):
-        figures.save(draw(rows), results / name)
-        print(f"figure: {results / name}")
+    figures.save(times_figure(rows), results / "anytime.png")
+    figures.save(rates_figure(rows), results / "anytime_rates.png")
 
 
-def order(row: Row) -> tuple:
+def order(row: StoppedRun) -> tuple:
     """The order of the table: workloads and methods as they stand above."""
     workloads, methods = list(EPOCHS), list(METHODS)
     return workloads.index(row.workload), methods.index(row.schedule), *row[2:5]
 
 
-def read(path: Path) -> list[Row]:
-    """Reads the table."""
-    kinds = Row.__annotations__
-    with path.open(newline="") as file:
-        return [
-            Row(**{name: kinds[name](value) for name, value in line.items()})
-            for line in csv.DictReader(file)
-        ]
-
-
-def rates_table(rows: Sequence[Row]) -> str:
-    """Mean ± sd over seeds: a line for each method and stop, a column for each rate."""
-    rates = sorted({row.learning_rate for row in rows})
-    groups: dict[tuple[str, float], dict[float, list[float]]] = {}
-    for row in rows:
-        cells = groups.setdefault((row.schedule, row.horizon), {})
-        cells.setdefault(row.learning_rate, []).append(row.error)
-    return markdown_table(
-        ("schedule", "stop", *(f"{rate:g}" for rate in rates)),
-        [
-            (f"`{name}`", f"{stop:g}", *cells_of(cells, rates))
-            for (name, stop), cells in groups.items()
-        ],
-    )
-
-
-def cells_of(errors: dict[float, list[float]], rates: Sequence[float]) -> list[str]:
-    """The cells of a line; nothing where there is no run."""
-    return [mean_sd(errors[rate]) if rate in errors else "" for rate in rates]
-
-
-ANYTIME = Study(
+STUDY = Study(
     what="Is AutoDrop, told nothing, as good as linear decay told the end?",
     workloads=tuple(EPOCHS),
     seeds=(0, 1, 2),

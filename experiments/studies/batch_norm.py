@@ -1,4 +1,4 @@
-"""BatchNorm after an averaging: what recomputing its statistics changes.
+"""What does recomputing BatchNorm's statistics after an averaging change?
 
 After an averaging the running means and variances belong to other weights. The
 workloads' perceptrons get a BatchNorm in front of every rectifier and are trained
@@ -18,64 +18,36 @@ without an averaging are counted. As a control, the statistics are also recomput
 before each averaging, on a copy: what that gains is no matter of the averaging.
 """
 
-import csv
 import itertools
 import math
-import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 
 import jax
 import numpy as np
-import tyro
 from flax import nnx
 from tqdm import tqdm
 
 from autodrop_optax.flax import autodrop_metrics, end_epoch, recompute_batch_stats
 from experiments.data.dataset import Dataset
+from experiments.errors import choose
 from experiments.models import MLP
+from experiments.report.batch_norm import (
+    Averaging,
+    BatchNormRun,
+    averagings_table,
+    runs_table,
+)
+from experiments.report.csv_file import write_csv
 from experiments.run.evaluation import cross_entropy, evaluate
 from experiments.schedules.epoch_autodrop import EpochAutoDrop
+from experiments.studies.study import RESULTS
 from experiments.task.config import RunConfig
 from experiments.task.presets import PRESETS
 from experiments.task.workloads import WORKLOADS, Workload
 
-RESULTS = Path("experiments/results")
 DEMO = cast(EpochAutoDrop, PRESETS["demo_autodrop"].config.schedule)
-NAN = float("nan")
-
-
-class Averaging(NamedTuple):
-    """Test errors in % around one averaging; NaN where the run has ended before."""
-
-    workload: str
-    momentum: float  # BatchNorm's: of the running statistics, not of SGD
-    seed: int
-    epoch: int
-    number: int  # of the run's averagings, from 1
-    before: float
-    before_recomputed: float  # the control
-    kept: float
-    recomputed: float
-    kept_1: float  # the arm that keeps its statistics, 1 epoch later
-    recomputed_1: float
-    kept_2: float
-    recomputed_2: float
-    kept_4: float
-    recomputed_4: float
-
-
-class Run(NamedTuple):
-    """A run with its two arms; errors in %."""
-
-    workload: str
-    momentum: float
-    seed: int
-    averaged_after: str  # epochs
-    final_kept: float
-    final_recomputed: float
-    parameters_differ_by: float  # largest difference between the arms, at any epoch
 
 
 class BatchNormMLP(nnx.Module):
@@ -134,7 +106,7 @@ def run(
     epochs: int,
     num_batches: int,
     autodrop: EpochAutoDrop,
-) -> tuple[list[Averaging], Run]:
+) -> tuple[list[Averaging], BatchNormRun]:
     """Trains both arms.
 
     Args:
@@ -203,13 +175,13 @@ def run(
                 before_recomputed=error(before),
                 kept=error(arms[0][0]),
                 recomputed=error(arms[1][0]),
-                **dict.fromkeys(Averaging._fields[-6:], NAN),
+                **dict.fromkeys(Averaging._fields[-6:], math.nan),
             )
         )
     averagings = [_with_later_errors(row, course) for row in averagings]
     # What the run leaves behind: an averaging after the last epoch counts.
     final = [error(model) for model, _ in arms]
-    outcome = Run(
+    outcome = BatchNormRun(
         workload=name,
         momentum=momentum,
         seed=seed,
@@ -228,7 +200,9 @@ def _with_later_errors(
     for epochs in (1, 2, 4):
         # Epoch t is at index t - 1.
         index = row.epoch + epochs - 1
-        kept, recomputed = course[index] if index < len(course) else (NAN, NAN)
+        kept, recomputed = (
+            course[index] if index < len(course) else (math.nan, math.nan)
+        )
         later |= {f"kept_{epochs}": kept, f"recomputed_{epochs}": recomputed}
     return row._replace(**later)
 
@@ -239,82 +213,7 @@ def _largest_difference(a: nnx.Module, b: nnx.Module) -> float:
     return max(float(np.abs(np.asarray(x) - np.asarray(y)).max()) for x, y in leaves)
 
 
-def mean_and_deviation(values: Iterable[float]) -> str:
-    """Mean and sample standard deviation, of those values that are there."""
-    values = [value for value in values if not math.isnan(value)]
-    if not values:
-        return "none"
-    deviation = f"{statistics.stdev(values):.2f}" if len(values) > 1 else "?"
-    return f"{statistics.mean(values):.2f} ± {deviation}"
-
-
-AROUND: dict[str, Callable[[Averaging], float]] = {
-    "before": lambda row: row.before,
-    "before, recomputed": lambda row: row.before_recomputed,
-    "after, kept": lambda row: row.kept,
-    "after, recomputed": lambda row: row.recomputed,
-    "recomputed - kept": lambda row: row.recomputed - row.kept,
-    "1 epoch later, kept": lambda row: row.kept_1,
-    "1 epoch later, recomputed": lambda row: row.recomputed_1,
-}
-
-
-def averagings_table(averagings: Iterable[Averaging]) -> str:
-    """Test errors around the averagings: first and later ones, over runs (Markdown)."""
-    header = ("workload", "momentum", "averaging", *AROUND, "runs")
-    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
-    for (name, momentum), rows in itertools.groupby(averagings, lambda row: row[:2]):
-        rows = list(rows)
-        for which in ("first", "later"):
-            chosen = [row for row in rows if (row.number == 1) == (which == "first")]
-            by_seed = [
-                list(group) for _, group in itertools.groupby(chosen, lambda r: r.seed)
-            ]
-            cells = [
-                mean_and_deviation(_mean(map(value, group)) for group in by_seed)
-                for value in AROUND.values()
-            ]
-            cells = [f"`{name}`", str(momentum), which, *cells, str(len(by_seed))]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _mean(values: Iterable[float]) -> float:
-    values = [value for value in values if not math.isnan(value)]
-    return statistics.mean(values) if values else NAN
-
-
-def runs_table(runs: Iterable[Run]) -> str:
-    """Final test errors of both arms, over runs (Markdown)."""
-    header = ("workload", "momentum", "kept", "recomputed", "recomputed - kept")
-    header = (*header, "averagings", "runs")
-    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
-    for (name, momentum), rows in itertools.groupby(runs, lambda row: row[:2]):
-        rows = list(rows)
-        cells = (
-            f"`{name}`",
-            str(momentum),
-            mean_and_deviation(row.final_kept for row in rows),
-            mean_and_deviation(row.final_recomputed for row in rows),
-            mean_and_deviation(row.final_recomputed - row.final_kept for row in rows),
-            str(sum(len(row.averaged_after.split()) for row in rows)),
-            str(len(rows)),
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def read(path: Path, kind: type) -> list:
-    """Reads one of the two tables back; ``kind`` is Averaging or Run."""
-    types = kind.__annotations__
-    with path.open(newline="") as file:
-        return [
-            kind(**{field: types[field](cell) for field, cell in row.items()})
-            for row in csv.DictReader(file)
-        ]
-
-
-def main(
+def batch_norm(
     *,
     workloads: tuple[str, ...] = ("digits_mlp", "fashion_mnist_mlp"),
     momenta: tuple[float, ...] = (0.99, 0.9),
@@ -323,9 +222,9 @@ def main(
     num_batches: int = 50,
     autodrop: EpochAutoDrop = DEMO,
     data_dir: Path | None = None,
-    out: Path = RESULTS,
+    results: Path = RESULTS,
 ) -> None:
-    """Writes batch_stats.csv and batch_stats_runs.csv, and prints their summaries.
+    """What does recomputing BatchNorm's statistics after an averaging change?
 
     Args:
       workloads: data, perceptron and recipe.
@@ -335,12 +234,12 @@ def main(
       num_batches: training batches for a recomputation.
       autodrop: settings, by default the demo's.
       data_dir: folder with Fashion-MNIST's four files.
-      out: folder for the tables.
+      results: folder for the studies' tables; these two are beside it.
     """
     averagings: list[Averaging] = []
-    runs: list[Run] = []
+    runs: list[BatchNormRun] = []
     for name in workloads:
-        workload = WORKLOADS[name]
+        workload = choose(WORKLOADS, "workload", name)
         dataset = workload.load(data_dir)
         for momentum, seed in itertools.product(momenta, seeds):
             rows, outcome = run(
@@ -349,19 +248,7 @@ def main(
             averagings += rows
             runs.append(outcome)
             # After every run: what is finished is kept.
-            _write(out / "batch_stats.csv", Averaging._fields, averagings)
-            _write(out / "batch_stats_runs.csv", Run._fields, runs)
+            out = results.parent
+            write_csv(out / "batch_stats.csv", Averaging._fields, averagings)
+            write_csv(out / "batch_stats_runs.csv", BatchNormRun._fields, runs)
     print(averagings_table(averagings), runs_table(runs), sep="\n\n")
-
-
-def _write(path: Path, fields: Sequence[str], rows: Iterable[tuple]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(fields)
-        for row in rows:
-            writer.writerow([f"{v:.6g}" if isinstance(v, float) else v for v in row])
-
-
-if __name__ == "__main__":
-    tyro.cli(main)

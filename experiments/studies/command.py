@@ -1,89 +1,37 @@
-"""`python -m experiments study NAME`."""
+"""The command `study`: a subcommand for each question."""
 
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Union
 
 import tyro
 
-from experiments.errors import choose
-from experiments.run.devices import ALL_DEVICES, OnDevices, set_up_devices
-from experiments.run.distributed import is_primary
-from experiments.run.jobs import FinishedJob
-from experiments.run.record import is_finished, read_metrics
-from experiments.studies import STUDIES
-from experiments.studies.queue import run_queue
-from experiments.studies.study import Runs, plan
-from experiments.task.workloads import WORKLOADS
-
-RESULTS = Path("experiments/results/studies")
+from experiments.studies.registry import COMPUTATIONS, STUDIES
+from experiments.studies.study import Study, StudyOptions, make
 
 
-@tyro.conf.configure(tyro.conf.DisallowNone)
-def study_command(
-    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDY")],
-    *,
-    workloads: tuple[str, ...] | None = None,
-    seeds: tuple[int, ...] | None = None,
-    epochs: int | None = None,
-    workers: int | None = None,
-    out: Path = Path("runs/studies"),
-    results: Path = RESULTS,
-    data_dir: Path | None = None,
-    list_only: bool = False,
-    report_only: bool = False,
-    on: OnDevices = ALL_DEVICES,
-) -> None:
-    """Makes the runs of a study, then its tables and figures.
+def command_of(study: Study) -> Callable[[StudyOptions], None]:
+    """The command of a study that is answered by training runs."""
 
-    Args:
-      name: of a study, as `list` shows them.
-      workloads: by default the study's.
-      seeds: by default the study's.
-      epochs: passes over the training examples; by default the study's, or else
-        each workload's.
-      workers: runs at a time, each with a core of its own; by default one a core, and 1
-        where JAX computes on something else.
-      out: folder for the runs of all studies; what is finished there is taken as it is,
-        what was begun goes on.
-      results: folder for tables and figures, and of the tuned rates.
-      data_dir: folder with the data sets' files.
-      list_only: show the runs and which are finished, and do nothing.
-      report_only: make tables and figures from the runs that are finished.
-      on: the devices and processes of a run; several of them make one run at a time.
-    """
-    study = choose(STUDIES, "study", name)
-    workloads = workloads or study.workloads
-    for workload in workloads:
-        choose(WORKLOADS, "workload", workload)
-    jobs = [
-        job
-        for workload in workloads
-        for job in plan(
-            study.arms(workload),
-            workload,
-            study.seeds_of(workload) if seeds is None else seeds,
-            out,
-            results,
-            study.epochs.get(workload) if epochs is None else epochs,
+    def command(options: Annotated[StudyOptions, tyro.conf.arg(name="")]) -> None:
+        make(study, options)
+
+    command.__doc__ = study.what
+    return command
+
+
+COMMANDS = {name: command_of(study) for name, study in STUDIES.items()} | COMPUTATIONS
+if TYPE_CHECKING:
+    _Question = Any
+else:
+    # Each is a subcommand, which makes nothing of its options but the study.
+    _Question = Union[  # noqa: UP007 (of a tuple)
+        tuple(
+            Annotated[Any, tyro.conf.subcommand(name=name, constructor=command)]
+            for name, command in COMMANDS.items()
         )
     ]
-    first = list(dict.fromkeys(job.first for job in jobs if job.first is not None))
-    if list_only:
-        for job in (*first, *jobs):
-            done = len(read_metrics(job.folder))
-            print(f"{done:4d}/{job.config.epochs} epochs  {job.folder}")
-        return
-    if not report_only:
-        devices = set_up_devices(on)
-        for part in filter(None, (first, jobs)):
-            run_queue(part, workers=workers, data_dir=data_dir, devices=devices)
-        if not is_primary():
-            return
-    finished = [
-        FinishedJob(job, read_metrics(job.folder))
-        for job in jobs
-        if is_finished(job.folder, job.config)
-    ]
-    print(f"{len(finished)} of {len(jobs)} runs are finished")
-    if finished:
-        study.report(Runs(name, finished, len(jobs)), results)
+
+
+def study(question: Annotated[_Question, tyro.conf.arg(name="")]) -> None:
+    """Makes the runs of a study, then its tables and figures."""
+    del question  # has been answered

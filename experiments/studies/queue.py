@@ -23,21 +23,22 @@ from tqdm import tqdm
 from experiments.data.dataset import Dataset
 from experiments.errors import UserError, choose
 from experiments.run.devices import ONE_DEVICE, Devices
-from experiments.run.jobs import FinishedJob, Job
-from experiments.run.record import Row, is_finished, read_metrics
+from experiments.run.metrics import Row, read_metrics
+from experiments.run.record import is_finished
 from experiments.run.training import train
+from experiments.studies.plan import FinishedRun, PlannedRun
 from experiments.task.workloads import WORKLOADS
 
 POLL = 0.5  # seconds
 
 
 def run_queue(
-    jobs: Iterable[Job],
+    runs: Iterable[PlannedRun],
     *,
     workers: int | None = None,
     data_dir: Path | None = None,
     devices: Devices = ONE_DEVICE,
-) -> list[FinishedJob]:
+) -> list[FinishedRun]:
     """Runs what is not finished, going on with what was begun.
 
     Shown is the progress over all epochs of all runs with an estimate of the time left:
@@ -45,7 +46,7 @@ def run_queue(
     its present epoch.
 
     Args:
-      jobs: the runs; those in one folder are one.
+      runs: those in one folder are one.
       workers: processes, each with a core of its own; by default one a core where JAX
         computes on the CPU, and else 1, which is this process.
       data_dir: folder with the data sets' files.
@@ -53,13 +54,13 @@ def run_queue(
         process.
 
     Returns:
-      The jobs with the rows of their runs, in the order given.
+      The runs with their rows, in the order given.
 
     Raises:
-      UserError: a job's folder holds another run, or one of its options is wrong;
+      UserError: a run's folder holds another run, or one of its options is wrong;
         several processes are to share several devices.
     """
-    jobs = list({job.folder: job for job in jobs}.values())
+    runs = list({run.folder: run for run in runs}.values())
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if workers is None:
         own_cores = jax.default_backend() == "cpu" and devices.count == 1
@@ -71,11 +72,11 @@ def run_queue(
             f"{workers} workers cannot share {devices}: use --workers 1, or --devices"
             " 1 for runs beside each other."
         )
-    left = [job for job in jobs if not is_finished(job.folder, job.config)]
-    done_before = {job.folder: len(read_metrics(job.folder)) for job in left}
+    left = [run for run in runs if not is_finished(run.folder, run.config)]
+    done_before = {run.folder: len(read_metrics(run.folder)) for run in left}
     with tqdm(
-        desc=f"{len(left)} of {len(jobs)} runs",
-        total=sum(job.config.epochs for job in left),
+        desc=f"{len(left)} of {len(runs)} runs",
+        total=sum(run.config.epochs for run in left),
         initial=sum(done_before.values()),
         unit="epoch",
         disable=None,
@@ -83,11 +84,15 @@ def run_queue(
     ) as bar:
         progress = QueueProgress(bar, len(left))
         if workers == 1 or len(left) <= 1:
-            for job in left:
-                progress.add(run_job(job, data_dir, progress.add_epoch, devices))
+            for run in left:
+                progress.add(make_run(run, data_dir, progress.add_epoch, devices))
         elif left:
             run_in_processes(left, min(workers, len(left)), cores, data_dir, progress)
-    return [FinishedJob(job, read_metrics(job.folder)) for job in jobs]
+    made = progress.finished
+    return [
+        made.get(run.folder) or FinishedRun(run, read_metrics(run.folder))
+        for run in runs
+    ]
 
 
 class QueueProgress:
@@ -95,44 +100,44 @@ class QueueProgress:
 
     def __init__(self, bar: tqdm, runs: int):
         self.bar = bar
-        self._runs, self._ended, self._started = runs, 0, time.monotonic()
+        self.finished: dict[Path, FinishedRun] = {}
+        self._runs, self._started = runs, time.monotonic()
 
     def add_epoch(self, row: Row) -> None:
         """Counts an epoch of a run in this process."""
         del row
         self.bar.update()
 
-    def add(self, job: Job) -> None:
+    def add(self, run: FinishedRun) -> None:
         """Shows it, with the time left as if all runs were as long as those so far."""
-        self._ended += 1
+        folder = run.planned.folder
+        self.finished[folder] = run
+        ended = len(self.finished)
         elapsed = time.monotonic() - self._started
-        left = elapsed / self._ended * (self._runs - self._ended)
-        text = (
-            f"{self._ended}/{self._runs} {job.folder.name},"
-            f" about {left / 60:.0f} min left"
-        )
+        left = elapsed / ended * (self._runs - ended)
+        text = f"{ended}/{self._runs} {folder.name}, about {left / 60:.0f} min left"
         if self.bar.disable:
             print(text, flush=True)
         else:
             self.bar.set_postfix_str(text, refresh=False)
 
 
-def run_job(
-    job: Job,
+def make_run(
+    run: PlannedRun,
     data_dir: Path | None,
     on_epoch: Callable[[Row], None],
     devices: Devices = ONE_DEVICE,
-) -> Job:
+) -> FinishedRun:
     """Trains, or goes on training."""
-    train(
-        job.config,
-        job.folder,
-        load(job.config.workload, data_dir),
+    rows = train(
+        run.config,
+        run.folder,
+        load(run.config.workload, data_dir),
         resume=True,
         on_epoch=on_epoch,
         devices=devices,
     )
-    return job
+    return FinishedRun(run, rows)
 
 
 @functools.lru_cache(maxsize=2)
@@ -152,13 +157,13 @@ class Shared(NamedTuple):
 
 
 def run_in_processes(
-    jobs: Sequence[Job],
+    runs: Sequence[PlannedRun],
     workers: int,
     cores: Sequence[int],
     data_dir: Path | None,
     progress: QueueProgress,
 ) -> None:
-    """Hands the jobs to processes, and waits for them."""
+    """Hands the runs to processes, and waits for them."""
     # Not forked: JAX's threads do not survive that.
     context = multiprocessing.get_context("spawn")
     shared = Shared(
@@ -167,12 +172,12 @@ def run_in_processes(
         context.Event(),
         os.getpid(),
         os.environ.get("JAX_COMPILATION_CACHE_DIR")
-        or str(jobs[0].folder.parent / "compiled"),
+        or str(runs[0].folder.parent / "compiled"),
     )
     for number in range(workers):
         shared.cores.put(cores[number % len(cores)] if cores else None)
     with ProcessPoolExecutor(workers, context, set_up_worker, (shared,)) as executor:
-        futures = {executor.submit(run_in_worker, job, data_dir) for job in jobs}
+        futures = {executor.submit(run_in_worker, run, data_dir) for run in runs}
         try:
             wait_for(futures, shared, progress)
         except BaseException:
@@ -206,8 +211,8 @@ def set_up_worker(shared: Shared) -> None:
     jax.config.update("jax_compilation_cache_dir", shared.cache)
 
 
-def run_in_worker(job: Job, data_dir: Path | None) -> Job:
-    """Runs a job, unless and until the queue is stopped."""
+def run_in_worker(run: PlannedRun, data_dir: Path | None) -> FinishedRun:
+    """Makes a run, unless and until the queue is stopped."""
     shared = _worker["shared"]
 
     def is_stopped() -> bool:
@@ -221,10 +226,11 @@ def run_in_worker(job: Job, data_dir: Path | None) -> Job:
         if is_stopped():
             raise KeyboardInterrupt
 
-    # A job may have been handed over before the queue was stopped.
+    finished = FinishedRun(run, [])
+    # A run may have been handed over before the queue was stopped.
     if not is_stopped():
         with contextlib.suppress(KeyboardInterrupt):
-            run_job(job, data_dir, on_epoch)
+            finished = make_run(run, data_dir, on_epoch)
     if os.getppid() != shared.parent:
-        os._exit(1)  # or it would wait for jobs for ever
-    return job
+        os._exit(1)  # or it would wait for runs for ever
+    return finished

@@ -1,30 +1,36 @@
-"""A study: a set of runs that answers a question, and what is drawn from them."""
+"""A study: a question, the runs that answer it, and what is drawn from them."""
 
-import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from experiments.errors import choose
-from experiments.run.jobs import FinishedJob, Job
-from experiments.studies.tuned import tuned_rate
-from experiments.task.config import RunConfig
-from experiments.task.presets import PRESETS
+from experiments.report.tuning import tuned_rate
+from experiments.run.devices import ALL_DEVICES, OnDevices, set_up_devices
+from experiments.run.distributed import is_primary
+from experiments.run.metrics import read_metrics
+from experiments.run.record import is_finished
+from experiments.studies.plan import Arm, FinishedRun, PlannedRun, plan
+from experiments.studies.queue import run_queue
 from experiments.task.workloads import WORKLOADS
 
-# Added to a seed: that of the run whose gradient norms refine its schedule.
-FIRST_RUN = 1000
+RESULTS = Path("experiments/results/studies")
 
 
-class Arm(NamedTuple):
-    """One way to train, to be run with every seed."""
+class Runs(NamedTuple):
+    """The finished runs of a study, in the order of its plan."""
 
-    label: str  # names its runs: the same label is the same configuration
-    config: RunConfig  # but for workload, epochs and seed
-    first: "Arm | None" = None  # how the run goes that refines this one's schedule
-    length: float = 1.0  # of the runs, as a fraction of the workload's
-    stops: tuple[float, ...] = ()  # of this, where to evaluate; (): after every epoch
+    finished: list[FinishedRun]
+
+    def of(self, workload: str) -> list[FinishedRun]:
+        """Those on one workload."""
+        return [run for run in self.finished if run.config.workload == workload]
+
+    @property
+    def workloads(self) -> list[str]:
+        """The workloads that have finished runs, in order."""
+        return list(dict.fromkeys(run.config.workload for run in self.finished))
 
 
 @dataclass(frozen=True)
@@ -40,14 +46,14 @@ class Study:
         own length here.
       arms: the arms on a workload.
       report: writes and prints what the finished runs of one or several workloads
-        show. It gets them in the order of the plan, and a folder.
+        show, into a folder.
     """
 
     what: str
     workloads: tuple[str, ...]
     seeds: tuple[int, ...]
     arms: Callable[[str], Sequence[Arm]]
-    report: Callable[["Runs", Path], None]
+    report: Callable[[Runs, Path], None]
     other_seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     epochs: Mapping[str, int] = field(default_factory=dict)
 
@@ -56,78 +62,82 @@ class Study:
         return self.other_seeds.get(workload, self.seeds)
 
 
-class Runs(NamedTuple):
-    """The finished runs of a study."""
+@dataclass(frozen=True)
+class StudyOptions:
+    """What a study's command takes."""
 
-    study: str
-    finished: list[FinishedJob]
-    planned: int
-
-    def of(self, workload: str) -> list[FinishedJob]:
-        """Those on one workload."""
-        return [done for done in self.finished if done.job.config.workload == workload]
-
-    @property
-    def workloads(self) -> list[str]:
-        """The workloads that have finished runs, in order."""
-        return list(dict.fromkeys(d.job.config.workload for d in self.finished))
-
-
-def arm(preset: str, label: str | None = None, **changes: Any) -> Arm:
-    """A preset with changes. A name with a dot is an option of an option."""
-    config = choose(PRESETS, "preset", preset).config
-    for name, value in changes.items():
-        config = replaced(config, name.split("__"), value)
-    return Arm(label or preset, config)
-
-
-def replaced(config: Any, path: Sequence[str], value: Any) -> Any:
-    """Returns a dataclass with one value replaced, at any depth."""
-    name, *rest = path
-    if rest:
-        value = replaced(getattr(config, name), rest, value)
-    return dataclasses.replace(config, **{name: value})
+    workloads: tuple[str, ...] | None = None
+    """By default the study's."""
+    seeds: tuple[int, ...] | None = None
+    """By default the study's."""
+    epochs: int | None = None
+    """Passes over the training examples; by default the study's, or else each
+    workload's."""
+    workers: int | None = None
+    """Runs at a time, each with a core of its own; by default one a core, and 1 where
+    JAX computes on something else."""
+    out: Path = Path("runs/studies")
+    """Folder for the runs of all studies; what is finished there is taken as it is,
+    what was begun goes on."""
+    results: Path = RESULTS
+    """Folder for tables and figures, and of the tuned rates."""
+    data_dir: Path | None = None
+    """Folder with the data sets' files."""
+    list_only: bool = False
+    """Show the runs and which are finished, and do nothing."""
+    report_only: bool = False
+    """Make tables and figures from the runs that are finished."""
+    on: OnDevices = ALL_DEVICES
+    """The devices and processes of a run; several make one run at a time."""
 
 
-def plan(
-    arms: Iterable[Arm],
-    workload: str,
-    seeds: Iterable[int],
-    out: Path,
-    results: Path,
-    epochs: int | None = None,
-) -> list[Job]:
-    """Lists the runs of arms on a workload, at its tuned rate and length.
+def make(study: Study, options: StudyOptions) -> None:
+    """Makes the runs of a study, then its tables and figures."""
+    runs = planned_runs(study, options)
+    first = list(dict.fromkeys(run.first for run in runs if run.first is not None))
+    if options.list_only:
+        for run in (*first, *runs):
+            done = len(read_metrics(run.folder))
+            print(f"{done:4d}/{run.config.epochs} epochs  {run.folder}")
+        return
+    if options.report_only:
+        finished = [
+            FinishedRun(run, read_metrics(run.folder))
+            for run in runs
+            if is_finished(run.folder, run.config)
+        ]
+    else:
+        devices = set_up_devices(options.on)
+        finished = []
+        for part in filter(None, (first, runs)):
+            finished = run_queue(
+                part,
+                workers=options.workers,
+                data_dir=options.data_dir,
+                devices=devices,
+            )
+        if not is_primary():
+            return
+    print(f"{len(finished)} of {len(runs)} runs are finished")
+    if finished:
+        study.report(Runs(finished), options.results)
 
-    Args:
-      arms: an arm whose configuration names a rate keeps it.
-      workload: its name.
-      seeds: one run each.
-      out: where the runs go, those of all studies.
-      results: where the table of tuned rates is.
-      epochs: by default the workload's.
-    """
-    entry = choose(WORKLOADS, "workload", workload)
-    seeds = tuple(seeds)
-    full = entry.epochs if epochs is None else epochs
 
-    def job(arm: Arm, seed: int) -> Job:
-        first = None if arm.first is None else job(arm.first, seed + FIRST_RUN)
-        config = arm.config
-        if first is not None:
-            config = replaced(config, ("schedule", "first_run"), str(first.folder))
-        rate = config.learning_rate
-        length = max(1, round(arm.length * full))
-        stops = {max(1, round(stop * length)) for stop in arm.stops}
-        config = dataclasses.replace(
-            config,
-            workload=workload,
-            epochs=length,
-            evaluate_at=tuple(sorted(stops)) or config.evaluate_at,
-            seed=seed,
-            learning_rate=tuned_rate(workload, results) if rate is None else rate,
+def planned_runs(study: Study, options: StudyOptions) -> list[PlannedRun]:
+    """The runs of a study, on the workloads that are asked for."""
+    workloads = options.workloads or study.workloads
+    for workload in workloads:
+        choose(WORKLOADS, "workload", workload)
+    given = options.epochs
+    return [
+        run
+        for workload in workloads
+        for run in plan(
+            study.arms(workload),
+            workload,
+            study.seeds_of(workload) if options.seeds is None else options.seeds,
+            options.out,
+            epochs=study.epochs.get(workload) if given is None else given,
+            rate=tuned_rate(workload, options.results),
         )
-        folder = out / f"{workload}-{arm.label}-seed{seed}"
-        return Job(arm.label, config, folder, first)
-
-    return [job(arm, seed) for arm in arms for seed in seeds]
+    ]

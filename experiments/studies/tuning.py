@@ -1,14 +1,14 @@
-"""The rate of each workload, tuned for the multi-step schedule alone."""
+"""Which rate suits the multi-step schedule, on examples held out?"""
 
-import csv
 import math
 from pathlib import Path
 
-from experiments.report.rows import would_lose
+from experiments.report.csv_file import read_csv, would_lose, write_csv
+from experiments.report.tuning import TUNING, TunedRun, tuned_rate, validation_errors
 from experiments.run.environment import write_provenance
-from experiments.studies.equal_terms import FIRST, LONGER
-from experiments.studies.study import Arm, Runs, Study, arm
-from experiments.studies.tuned import TUNING, tuned_rate, validation_errors
+from experiments.studies.plan import Arm, arm
+from experiments.studies.schedules import FIRST, LONGER
+from experiments.studies.study import Runs, Study
 from experiments.task.workloads import WORKLOADS
 
 FACTORS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)  # of the workload's rate
@@ -18,14 +18,9 @@ WIDER = {"fashion_mnist_mlp": (0.0625,)}
 
 def arms(workload: str) -> list[Arm]:
     """Multi-step at rates around the workload's own, without a tenth held out."""
-    rates = grid(workload)
     return [
-        arm(
-            "multistep_held_out",
-            f"tuning_{rate:g}",
-            learning_rate=rate,
-        )
-        for rate in rates
+        arm("multistep_held_out", f"tuning_{rate:g}", learning_rate=rate)
+        for rate in grid(workload)
     ]
 
 
@@ -38,29 +33,22 @@ def grid(workload: str) -> list[float]:
 def report(runs: Runs, results: Path) -> None:
     """Writes the validation errors of all workloads; test errors are not looked at."""
     path = results / TUNING
-    there = []
-    if path.exists():
-        with path.open(newline="") as file:
-            there = list(csv.reader(file))[1:]
+    there = read_csv(path, TunedRun) if path.exists() else []
     found = [
-        [
-            done.job.config.workload,
-            f"{done.job.config.learning_rate:g}",
-            str(done.job.config.seed),
-            f"{done.rows[-1]['validation_error']:.4f}",
-        ]
-        for done in runs.finished
+        TunedRun(
+            run.config.workload,
+            f"{run.config.learning_rate:g}",
+            run.config.seed,
+            run.rows[-1]["validation_error"],
+        )
+        for run in runs.finished
     ]
-    kept = [line for line in there if line[0] not in runs.workloads]
+    kept = [run for run in there if run.workload not in runs.workloads]
     # The rates of all other studies come from here: a part does not replace the whole.
-    keys = ([tuple(line[:3]) for line in lines] for lines in (there, kept + found))
+    keys = ([run[:3] for run in lines] for lines in (there, kept + found))
     if would_lose(path, *keys):
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("workload", "learning_rate", "seed", "validation_error"))
-        writer.writerows([*kept, *found])
+    write_csv(path, TunedRun._fields, [*kept, *found], ".4f")
     write_provenance(path, parts=runs.workloads)
     for workload in runs.workloads:
         print(f"{workload}: final validation error in %, mean over seeds")
@@ -73,7 +61,7 @@ def report(runs: Runs, results: Path) -> None:
             print(f"  {best:g} is at the end of the grid: widen it.")
 
 
-TUNING_STUDY = Study(
+STUDY = Study(
     what="Which rate suits the multi-step schedule, on examples held out?",
     workloads=(FIRST, "digits_mlp", *LONGER),
     seeds=(100, 101),

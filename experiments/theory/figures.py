@@ -1,4 +1,4 @@
-"""The figures by name. Each entry is a command of `python -m experiments.theory`."""
+"""The figures by name. Each entry is a command of `python -m experiments theory`."""
 
 from collections.abc import Callable
 from pathlib import Path

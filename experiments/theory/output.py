@@ -1,12 +1,14 @@
-"""What figures leave behind: NAME.png, NAME.csv, and a text table to print."""
+"""The files of a figure, NAME.png and NAME.csv, and its table to print."""
 
-import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib.figure
 import numpy as np
+
+from experiments.report import csv_file
+from experiments.report.tables import aligned_table
 
 
 def write(
@@ -34,12 +36,8 @@ def write_csv(
     out: Path, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> None:
     """Writes ``out/name.csv``, for a figure that needs more than one."""
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / f"{name}.csv").open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        for row in rows:
-            writer.writerow([_text(value) for value in row])
+    lines = ([_text(value) for value in row] for row in rows)
+    csv_file.write_csv(out / f"{name}.csv", header, lines)
 
 
 def _text(value: Any, digits: int = 6) -> str:
@@ -52,9 +50,4 @@ def _text(value: Any, digits: int = 6) -> str:
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """An aligned table of texts and numbers, floats with 4 digits."""
-    lines = [header, *([_text(value, 4) for value in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+    return aligned_table(header, [[_text(x, 4) for x in row] for row in rows])

@@ -21,12 +21,13 @@ from experiments.data import fashion_mnist
 from experiments.data.digits import load_digits
 from experiments.report.outcome import drop_epochs
 from experiments.run.checkpoints import Checkpoints
-from experiments.run.record import read_metrics
+from experiments.run.metrics import read_metrics
 from experiments.run.training import set_up
 from experiments.schedules import SCHEDULES
-from experiments.studies import STUDIES
+from experiments.studies.command import COMMANDS
 from experiments.task.presets import PRESETS
 from experiments.task.workloads import WORKLOADS
+from experiments.theory.figures import FIGURES
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -45,11 +46,11 @@ def test_list_gives_everything_one_line(capsys):
     lines = capsys.readouterr().out.splitlines()
     entries = [line.split(maxsplit=1) for line in lines if line.startswith("  ")]
     names = [name for name, _ in entries]
-    assert names == [*WORKLOADS, *SCHEDULES, *STUDIES, *PRESETS]
+    assert names == [*WORKLOADS, *SCHEDULES, *COMMANDS, *FIGURES, *PRESETS]
     assert all(len(about) > 10 for _, about in entries)
     titles = [line for line in lines if line and not line.startswith("  ")]
     assert [title.split()[0] for title in titles] == [
-        *("Workloads", "Schedules", "Studies", "Presets")
+        *("Workloads", "Schedules", "Studies", "Theory", "Presets")
     ]
 
 
@@ -77,7 +78,7 @@ def test_each_command_is_one_line_of_the_help(capsys):
     lines = [line.strip(" │|╰─╯+-") for line in shown]
     entries = [re.match(r"• (\w+) +\S.*\.$", line) for line in lines if line]
     assert all(entries), lines
-    names = ["demo", "run", "study", "tables", "list"]
+    names = ["demo", "run", "study", "report", "bench", "theory", "list"]
     assert [entry[1] for entry in entries] == names
     assert "\x1b" not in output
 
@@ -86,7 +87,6 @@ def test_each_command_is_one_line_of_the_help(capsys):
     ("args", "table"),
     [
         (["run", "constant", "--workload", "mnist"], WORKLOADS),
-        (["study", "table9"], STUDIES),
         (["study", "demo", "--workloads", "mnist"], WORKLOADS),
     ],
 )
@@ -101,6 +101,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones(args, table, tmp_path):
         ["run", "multistep", "--learning-rte", "0.1"],
         ["run", "demo_autodrop", "--schedule.treshold", "1"],
         ["demo", "--epoch", "three"],
+        ["study", "tuning", "--sead", "3"],
     ],
 )
 def test_unknown_option_is_an_error(args, capsys):

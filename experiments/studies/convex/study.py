@@ -1,13 +1,14 @@
 """The comparison: rates are tuned on some seeds, and reported on others."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from autodrop_optax.refinement import refinement_arrays
-from experiments.report.statistics import t_limit, t_statistic
+from experiments.report.convex import ConvexRow
+from experiments.report.statistics import t_statistic
 from experiments.studies.convex.problems import Problem, minimum
 from experiments.studies.convex.runs import (
     EPOCHS,
@@ -22,25 +23,6 @@ RATES = tuple(2.0**k for k in range(-12, 7))
 REPORTED = tuple(range(10))
 TUNED = tuple(range(100, 105))
 FIRST_RUN = 1000  # added to a seed: that of the run whose norms refine its schedule
-
-
-class Row(NamedTuple):
-    """One schedule on one data set, over the reported seeds."""
-
-    optimizer: str
-    data: str
-    schedule: str
-    rate: float
-    at_edge: bool  # whether the rate is the first or the last of the grid
-    n: int
-    excess_loss: float  # mean, above the minimum
-    excess_loss_se: float
-    error: float  # mean, percent
-    error_se: float
-    ratio: float  # of the mean excess loss to that of linear decay
-    t: float  # of the losses minus those of linear decay, paired; 0 of itself
-    drops: float  # mean, of AutoDrop
-    peak: float  # where the schedule is 1, mean, as a share of the run
 
 
 class Tuned(NamedTuple):
@@ -112,7 +94,7 @@ def best_rate(rates: Sequence[float], outcomes: Outcomes) -> float:
 
 def rows(
     optimizer: str, name: str, problem: Problem, found: dict[str, Tuned], rates=RATES
-) -> list[Row]:
+) -> list[ConvexRow]:
     """A row for each schedule on one problem."""
     lowest = minimum(problem)
     linear = found[LINEAR].outcomes.losses[:, 0]
@@ -122,7 +104,7 @@ def rows(
         factors = tuned.factors
         peak = factors.argmax(axis=1).mean() / factors.shape[1] if factors.size else 0
         result.append(
-            Row(
+            ConvexRow(
                 optimizer=optimizer,
                 data=name,
                 schedule=schedule,
@@ -147,25 +129,3 @@ def standard_error(values: np.ndarray) -> float:
     if len(values) < 2:
         return math.nan
     return float(np.std(values, ddof=1) / math.sqrt(len(values)))
-
-
-class Summary(NamedTuple):
-    """One schedule against linear decay, over the data sets."""
-
-    geometric_mean: float  # of the ratios
-    t: float  # of the mean logarithm of the ratios
-    better: int  # data sets on which the paired test says so
-    worse: int
-
-
-def summarise(found: Iterable[Row], optimizer: str, schedule: str) -> Summary:
-    """The rows of one optimizer and schedule, in one."""
-    mine = [r for r in found if (r.optimizer, r.schedule) == (optimizer, schedule)]
-    logs = [math.log(row.ratio) for row in mine]
-    limit = t_limit(mine[0].n)
-    return Summary(
-        geometric_mean=math.exp(sum(logs) / len(logs)),
-        t=t_statistic(logs),
-        better=sum(row.t < -limit for row in mine),
-        worse=sum(row.t > limit for row in mine),
-    )

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import pytest
 
 from autodrop_optax._angle import measure_turn
+from experiments.__main__ import main
 from experiments.benchmark import angle, command
 from experiments.benchmark.angle import check_accuracy
-from experiments.benchmark.command import benchmark, main
+from experiments.benchmark.command import benchmark
 from experiments.benchmark.config import BenchmarkConfig
 from experiments.benchmark.inputs import turning_leaves
 from experiments.benchmark.pytorch import demo_rows
@@ -68,7 +69,7 @@ def one_device(monkeypatch):
 @pytest.mark.slow
 def test_every_row_has_its_figures(tmp_path):
     # A process of its own, with one device: the tests have eight.
-    command = [sys.executable, "-m", "experiments.benchmark", "--size", "1e-5"]
+    command = [sys.executable, "-m", "experiments", "bench", "--size", "1e-5"]
     done = subprocess.run(
         [*command, "--repeats", "1", "--out", str(tmp_path)],
         capture_output=True,
@@ -166,7 +167,14 @@ def test_only_check_fails_over_a_limit(
 ):
     rows = {"link": lambda config: [Row("x", ratio, limit=1.1)]}
     monkeypatch.setattr(command, "ROWS", rows)
-    arguments = ["--rows", "link", "--out", str(tmp_path), *["--check"] * check]
+    arguments = [
+        "bench",
+        "--rows",
+        "link",
+        "--out",
+        str(tmp_path),
+        *["--check"] * check,
+    ]
     if fails:
         with pytest.raises(SystemExit) as caught:
             main(arguments)

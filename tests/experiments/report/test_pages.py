@@ -9,14 +9,13 @@ import pytest
 
 from experiments.errors import UserError
 from experiments.report import pages
-from experiments.report.rows import (
-    EvidenceRow,
+from experiments.report.comparison import (
+    ComparedRun,
     differences_table,
     finals_table,
     pairs_table,
-    read_rows,
-    write_rows,
 )
+from experiments.report.csv_file import read_csv, write_csv
 from experiments.report.statistics import t_statistic
 
 
@@ -24,24 +23,24 @@ from experiments.report.statistics import t_statistic
 def rows():
     finals = {"multistep": (10.0, 11.0, 12.0), "cosine": (9.0, 9.5, 11.5)}
     return [
-        EvidenceRow("digits_mlp", name, seed, error, error, 60.0, 2, 1.0, "abc", "")
+        ComparedRun("digits_mlp", name, seed, error, error, 60.0, 2, 1.0, "abc", "")
         for name, errors in finals.items()
         for seed, error in enumerate(errors)
     ]
 
 
 @pytest.mark.parametrize(
-    "page", pages.PAGES, ids=lambda page: page.relative_to(pages.ROOT).as_posix()
+    "page", pages.pages(), ids=lambda page: page.relative_to(pages.ROOT).as_posix()
 )
 def test_committed_pages_are_those_of_the_results(page):
     assert pages.filled(page.read_text()) == page.read_text(), (
-        "run `python -m experiments tables`"
+        "run `python -m experiments report`"
     )
 
 
 def test_what_stands_between_the_marks_is_made_anew(rows, tmp_path, monkeypatch):
     monkeypatch.setattr(pages, "STUDIES", tmp_path)
-    write_rows(tmp_path / "x.csv", rows)
+    write_csv(tmp_path / "x.csv", ComparedRun._fields, rows)
     page = "before\n<!-- table: summary x -->\nold\n<!-- end -->\nafter\n"
     text = pages.filled(page)
     assert text.startswith("before\n<!-- table: summary x -->\n\n| schedule |")
@@ -99,7 +98,7 @@ def test_finals_mark_what_the_test_tells_apart(rows):
 
 def test_differences_to_another_arm(rows, tmp_path, monkeypatch):
     monkeypatch.setattr(pages, "STUDIES", tmp_path)
-    write_rows(tmp_path / "x.csv", rows)
+    write_csv(tmp_path / "x.csv", ComparedRun._fields, rows)
     page = "<!-- table: differences x cosine -->\n<!-- end -->"
     assert "| `multistep` | +1.00 ± 0.50 | 3 | +3.46 | 4.30 |" in pages.filled(page)
 
@@ -107,7 +106,7 @@ def test_differences_to_another_arm(rows, tmp_path, monkeypatch):
 def test_pairs_are_of_the_same_setting():
     def arm(name, finals, drops=""):
         return [
-            EvidenceRow("digits_mlp", name, seed, x, x, x, 1, 1.0, "abc", drops)
+            ComparedRun("digits_mlp", name, seed, x, x, x, 1, 1.0, "abc", drops)
             for seed, x in enumerate(finals)
         ]
 
@@ -131,10 +130,10 @@ def test_every_committed_row_is_finite_and_has_its_record():
     for path in paths:
         with path.open(newline="") as file:
             header = tuple(next(csv.reader(file)))
-        if header != EvidenceRow._fields:
+        if header != ComparedRun._fields:
             continue
         assert json.loads(path.with_suffix(".json").read_text())["versions"]["jax"]
-        rows = read_rows(path)
+        rows = read_csv(path, ComparedRun)
         keys = [(row.schedule, row.seed) for row in rows]
         assert len(set(keys)) == len(keys) > 0
         for row in rows:

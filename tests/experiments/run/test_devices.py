@@ -14,7 +14,7 @@ from processes import REPOSITORY
 from experiments.__main__ import main
 from experiments.errors import UserError
 from experiments.run.devices import ONE_DEVICE, choose_devices
-from experiments.run.record import read_metrics
+from experiments.run.metrics import read_metrics
 from experiments.run.training import set_up, train
 from experiments.schedules.epoch_autodrop import EpochAutoDrop
 from experiments.task.config import RunConfig

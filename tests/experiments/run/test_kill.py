@@ -21,7 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from experiments.data.digits import load_digits
 from experiments.run.checkpoints import Checkpoints
-from experiments.run.record import read_metrics
+from experiments.run.metrics import read_metrics
 from experiments.run.training import set_up
 from experiments.task.presets import PRESETS
 

@@ -15,7 +15,8 @@ from experiments.errors import UserError
 from experiments.models import MLP
 from experiments.run.checkpoints import Checkpoints
 from experiments.run.evaluation import evaluate
-from experiments.run.record import is_finished, read_metrics
+from experiments.run.metrics import read_metrics
+from experiments.run.record import is_finished
 from experiments.run.training import set_up, train
 from experiments.schedules.constant import Constant
 from experiments.schedules.epoch_autodrop import EpochAutoDrop

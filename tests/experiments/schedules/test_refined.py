@@ -9,13 +9,13 @@ from autodrop_optax.refinement import refine_schedule
 from experiments.__main__ import main
 from experiments.errors import UserError
 from experiments.run.gradient_norms import read_gradient_norms
-from experiments.run.record import read_metrics
+from experiments.run.metrics import read_metrics
 from experiments.run.training import set_up, train
 from experiments.schedules.epoch_autodrop_linear_decay import EpochAutoDropLinearDecay
 from experiments.schedules.linear_decay import LinearDecay
 from experiments.schedules.refined import Refined
-from experiments.studies.comparison import refined_arm
-from experiments.studies.study import plan
+from experiments.studies.plan import plan
+from experiments.studies.refinement import refined_arm
 from experiments.task.config import RunConfig
 from tests.experiments.rates import rates_of
 
@@ -90,13 +90,13 @@ def test_autodrop_drops_a_rate_that_decays_linearly(digits):
 
 def test_a_first_run_has_a_seed_of_its_own(tmp_path):
     arms = [refined_arm("linear_decay")]
-    (job,) = plan(arms, "digits_mlp", (3,), tmp_path, tmp_path, epochs=2)
-    assert job.first is not None
-    assert job.first.config.seed == 1003
-    assert job.first.config.record_gradient_norms
-    assert job.first.config.schedule_name == "linear_decay"
-    assert not job.config.record_gradient_norms
-    assert job.config.schedule.first_run == str(job.first.folder)
+    (run,) = plan(arms, "digits_mlp", (3,), tmp_path, epochs=2)
+    assert run.first is not None
+    assert run.first.config.seed == 1003
+    assert run.first.config.record_gradient_norms
+    assert run.first.config.schedule_name == "linear_decay"
+    assert not run.config.record_gradient_norms
+    assert run.config.schedule.first_run == str(run.first.folder)
 
 
 @pytest.mark.slow

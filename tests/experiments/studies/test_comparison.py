@@ -1,28 +1,25 @@
-"""Error against what you had to know: who stands where."""
+"""The comparison: error against what schedules must be told, and refinement."""
 
 import numpy as np
 import pytest
 
 from experiments.report import figures
-from experiments.report.rows import EvidenceRow, write_rows
+from experiments.report.comparison import ComparedRun
+from experiments.report.csv_file import write_csv
+from experiments.report.requirements import requirements_figure
 from experiments.run.gradient_norms import write_gradient_norms
-from experiments.run.jobs import FinishedJob, Job
 from experiments.schedules import SCHEDULES
 from experiments.schedules.schedule import LEVELS, Requirements
-from experiments.studies import STUDIES
-from experiments.studies.comparison import (
-    RIVALS,
-    report_comparison,
-    report_refinement,
-)
-from experiments.studies.needs_figure import draw
+from experiments.studies.comparison import RIVALS
+from experiments.studies.plan import FinishedRun, PlannedRun
+from experiments.studies.registry import STUDIES
 from experiments.studies.study import Runs
 from experiments.task.config import RunConfig
 
 
 def rows(name, *errors):
     return [
-        EvidenceRow("digits_mlp", name, seed, error, error, error, 1, 1.0, "none", "")
+        ComparedRun("digits_mlp", name, seed, error, error, error, 1, 1.0, "none", "")
         for seed, error in enumerate(errors)
     ]
 
@@ -71,7 +68,9 @@ def test_the_figure_has_every_schedule_at_its_level():
         *rows("mine", 10.2, 10.4),
     ]
     schedules = {name: name for name in ("multistep", "constant", "prodigy")}
-    figure = draw({"digits_mlp": found}, {**schedules, "mine": "refined"})
+    figure = requirements_figure(
+        {"digits_mlp": found}, {**schedules, "mine": "refined"}
+    )
     assert labels(figure.axes) == [["prodigy"], ["constant"], ["multistep"], ["mine"]]
     assert [panel.get_title(loc="left") for panel in figure.axes] == [
         level for level in LEVELS if "validation" not in level
@@ -90,7 +89,7 @@ def test_the_figure_has_a_column_for_each_workload():
     other = [*rows("multistep", 40.0), *rows("cosine", 20.0)]
     tables = {"digits_mlp": one, "pydoc_transformer": other}
     names = ["multistep", "linear_decay", "cosine"]
-    figure = draw(tables, {name: name for name in names})
+    figure = requirements_figure(tables, {name: name for name in names})
     left, right = figure.axes
     assert labels([left]) == [names]
     dots = {
@@ -106,11 +105,15 @@ def test_the_figure_has_a_column_for_each_workload():
 
 
 def test_the_report_draws_the_tables_of_its_arms(tmp_path, drawn):
-    write_rows(tmp_path / "fashion_mnist_mlp_comparison.csv", rows("multistep", 10.0))
+    def write(workload, runs):
+        path = tmp_path / f"{workload}_comparison.csv"
+        write_csv(path, ComparedRun._fields, runs)
+
+    write("fashion_mnist_mlp", rows("multistep", 10.0))
     # Of another day's study, which had an arm that this one has not.
     stale = [*rows("multistep", 10.0), *rows("nobody", 10.0)]
-    write_rows(tmp_path / "pydoc_transformer_comparison.csv", stale)
-    report_comparison(Runs("comparison", [], 0), tmp_path)
+    write("pydoc_transformer", stale)
+    STUDIES["comparison"].report(Runs([]), tmp_path)
     ((figure, path),) = drawn
     assert path == tmp_path / "comparison_needs.png"
     assert labels(figure.axes) == [["multistep"]]
@@ -122,9 +125,10 @@ def test_the_report_draws_what_was_recorded_and_what_was_made_of_it(tmp_path, dr
         lines = [
             {"learning_rate": rate, "test_error": 3.0, "seconds": 1.0} for rate in rates
         ]
-        return FinishedJob(Job(preset, config, tmp_path / preset, first), lines)
+        planned = PlannedRun(preset, config, tmp_path / preset, first)
+        return FinishedRun(planned, lines)
 
-    first = finished("linear_decay_recorded", 1000, []).job
+    first = finished("linear_decay_recorded", 1000, []).planned
     first.folder.mkdir()
     write_gradient_norms(first.folder, np.array([4.0, 2.0, 1.0]))
     done = [
@@ -132,7 +136,7 @@ def test_the_report_draws_what_was_recorded_and_what_was_made_of_it(tmp_path, dr
         finished("refined", 0, [0.1, 0.15], first),
         finished("refined", 1, [0.12, 0.16], first),
     ]
-    report_refinement(Runs("refinement", done, 3), tmp_path)
+    STUDIES["refinement"].report(Runs(done), tmp_path)
     ((figure, path),) = drawn
     assert path == tmp_path / "digits_mlp_refinement.png"
     recorded, made = (

@@ -12,10 +12,11 @@ import pytest
 
 from experiments.errors import UserError
 from experiments.run.devices import choose_devices
-from experiments.run.jobs import Job, plan
-from experiments.run.record import is_finished, read_commit, read_metrics
+from experiments.run.metrics import read_metrics
+from experiments.run.record import is_finished, read_commit
 from experiments.schedules.constant import Constant
 from experiments.studies import queue
+from experiments.studies.plan import PlannedRun, arm, plan
 from experiments.studies.queue import run_queue
 from experiments.task.config import RunConfig
 
@@ -25,19 +26,20 @@ PRESETS, SEEDS, EPOCHS = ("constant", "multistep"), (0, 1), 2
 COMMAND = """
 import sys
 from pathlib import Path
-from experiments.run.jobs import plan
+from experiments.studies.plan import arm, plan
 from experiments.studies.queue import run_queue
 
 if __name__ == "__main__":
     out, epochs, workers = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    jobs = plan(("constant",), "digits_mlp", epochs, (0, 1, 2), out)
+    arms = map(arm, ("constant",))
+    runs = plan(arms, "digits_mlp", (0, 1, 2), out, epochs=epochs)
     print("started", flush=True)
-    run_queue(jobs, workers=workers)
+    run_queue(runs, workers=workers)
 """
 
 
-def jobs_in(folder: Path) -> list[Job]:
-    return plan(PRESETS, "digits_mlp", EPOCHS, SEEDS, folder)
+def runs_in(folder: Path) -> list[PlannedRun]:
+    return plan(map(arm, PRESETS), "digits_mlp", SEEDS, folder, epochs=EPOCHS)
 
 
 def numbers(rows):
@@ -47,7 +49,7 @@ def numbers(rows):
 @pytest.fixture(scope="module")
 def in_turn(tmp_path_factory):
     """The runs, one after the other in this process."""
-    return run_queue(jobs_in(tmp_path_factory.mktemp("in_turn")), workers=1)
+    return run_queue(runs_in(tmp_path_factory.mktemp("in_turn")), workers=1)
 
 
 @pytest.mark.slow
@@ -59,55 +61,56 @@ def test_runs_in_processes_are_those_in_turn(in_turn, tmp_path):
             "(0, 1, 2)", repr(SEEDS)
         )
     )
-    out = run(script, tmp_path / "runs", EPOCHS, workers=2)
+    out = make(script, tmp_path / "runs", EPOCHS, workers=2)
     assert "4/4 digits_mlp-" in out
     for theirs in in_turn:
-        ours = read_metrics(tmp_path / "runs" / theirs.job.folder.name)
+        ours = read_metrics(tmp_path / "runs" / theirs.planned.folder.name)
         # On other numbers of cores and devices sums are taken in another order.
         for row, other in zip(numbers(ours), numbers(theirs.rows), strict=True):
             assert row == pytest.approx(other, rel=1e-4, nan_ok=True)
 
 
 def test_finished_runs_are_taken_as_they_are(in_turn):
-    folder = in_turn[0].job.folder.parent
+    folder = in_turn[0].planned.folder.parent
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("metrics.jsonl")}
-    again = run_queue(jobs_in(folder), workers=1)
+    again = run_queue(runs_in(folder), workers=1)
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("metrics.jsonl")} == before
-    assert [done.job for done in again] == [done.job for done in in_turn]
+    assert [done.planned for done in again] == [done.planned for done in in_turn]
     np.testing.assert_equal(
         [numbers(done.rows) for done in again], [numbers(d.rows) for d in in_turn]
     )
 
 
 def test_a_run_is_finished_with_its_last_checkpoint(in_turn, tmp_path):
-    job = in_turn[0].job
-    assert is_finished(job.folder, job.config)
+    run = in_turn[0].planned
+    assert is_finished(run.folder, run.config)
     other = RunConfig("digits_mlp", Constant(), epochs=EPOCHS, seed=1)
-    assert not is_finished(job.folder, other)
+    assert not is_finished(run.folder, other)
     longer = RunConfig("digits_mlp", Constant(), epochs=EPOCHS + 1)
-    assert not is_finished(job.folder, longer)
-    assert not is_finished(tmp_path, job.config)
-    last = job.folder / "checkpoints" / str(EPOCHS)
-    hidden = last.rename(job.folder / "hidden")
-    assert not is_finished(job.folder, job.config)
+    assert not is_finished(run.folder, longer)
+    assert not is_finished(tmp_path, run.config)
+    last = run.folder / "checkpoints" / str(EPOCHS)
+    hidden = last.rename(run.folder / "hidden")
+    assert not is_finished(run.folder, run.config)
     hidden.rename(last)
 
 
 def test_one_folder_is_one_run(in_turn):
-    jobs = [done.job for done in in_turn]
-    assert len(run_queue([*jobs, *jobs], workers=1)) == len(jobs)
+    runs = [done.planned for done in in_turn]
+    assert len(run_queue([*runs, *runs], workers=1)) == len(runs)
 
 
 def test_another_run_in_a_folder_is_an_error(in_turn):
-    job = in_turn[0].job
-    other = Job(job.preset, RunConfig("digits_mlp", Constant(), epochs=3), job.folder)
+    run = in_turn[0].planned
+    config = RunConfig("digits_mlp", Constant(), epochs=3)
+    other = PlannedRun(run.label, config, run.folder)
     with pytest.raises(UserError, match=r"epochs: 2 there, 3 here"):
         run_queue([other], workers=1)
 
 
 def test_no_workers_is_an_error(in_turn):
     with pytest.raises(UserError, match="workers must be at least 1, got 0"):
-        run_queue([in_turn[0].job], workers=0)
+        run_queue([in_turn[0].planned], workers=0)
 
 
 def test_a_run_in_this_process_takes_all_devices(tmp_path, monkeypatch):
@@ -119,10 +122,10 @@ def test_a_run_in_this_process_takes_all_devices(tmp_path, monkeypatch):
     monkeypatch.setattr(queue, "train", train)
     monkeypatch.setattr(queue, "read_metrics", lambda folder: [])
     devices = choose_devices(2)
-    run_queue(jobs_in(tmp_path)[:2], devices=devices)
+    run_queue(runs_in(tmp_path)[:2], devices=devices)
     assert seen == [devices, devices]
     with pytest.raises(UserError, match="2 workers cannot share 2 devices"):
-        run_queue(jobs_in(tmp_path), workers=2, devices=devices)
+        run_queue(runs_in(tmp_path), workers=2, devices=devices)
 
 
 def test_the_commit_is_recorded(in_turn):
@@ -131,7 +134,7 @@ def test_the_commit_is_recorded(in_turn):
         command, cwd=ROOT, capture_output=True, text=True, check=False
     )
     expected = done.stdout.strip() or "unknown"  # the latter outside of a repository
-    assert read_commit(in_turn[0].job.folder) == expected
+    assert read_commit(in_turn[0].planned.folder) == expected
     assert read_commit(Path("nowhere")) == "unknown"
 
 
@@ -142,7 +145,7 @@ def environment() -> dict[str, str]:
     }
 
 
-def run(script: Path, out: Path, epochs: int, workers: int) -> str:
+def make(script: Path, out: Path, epochs: int, workers: int) -> str:
     done = subprocess.run(
         [sys.executable, str(script), str(out), str(epochs), str(workers)],
         capture_output=True,
@@ -180,16 +183,16 @@ def test_a_stopped_queue_goes_on(tmp_path, sign):
     counts = [len(read_metrics(f)) for f in sorted(out.glob("digits*"))]
     assert all(2 < count < epochs for count in counts)
 
-    jobs = plan(("constant",), "digits_mlp", epochs, (0, 1, 2), out)
-    assert not any(is_finished(job.folder, job.config) for job in jobs)
+    runs = plan([arm("constant")], "digits_mlp", (0, 1, 2), out, epochs=epochs)
+    assert not any(is_finished(run.folder, run.config) for run in runs)
 
     # It goes on, and nothing tells its runs from those of a queue that was not stopped.
-    run(script, out, epochs, workers=2)
-    run(script, tmp_path / "whole", epochs, workers=2)
-    for job in jobs:
-        assert is_finished(job.folder, job.config)
-        whole = read_metrics(tmp_path / "whole" / job.folder.name)
-        np.testing.assert_equal(numbers(read_metrics(job.folder)), numbers(whole))
+    make(script, out, epochs, workers=2)
+    make(script, tmp_path / "whole", epochs, workers=2)
+    for run in runs:
+        assert is_finished(run.folder, run.config)
+        whole = read_metrics(tmp_path / "whole" / run.folder.name)
+        np.testing.assert_equal(numbers(read_metrics(run.folder)), numbers(whole))
 
 
 def wait_until_still(folder: Path) -> None:

@@ -10,19 +10,16 @@ import pytest
 
 from experiments.__main__ import main
 from experiments.errors import UserError
-from experiments.report.rows import (
-    evidence_rows,
-    read_rows,
-    summary_table,
-    write_rows,
-)
-from experiments.run.jobs import FinishedJob, Job
+from experiments.report.comparison import ComparedRun, summary_table
+from experiments.report.csv_file import read_csv, write_csv
+from experiments.report.tuning import tuned_rate
 from experiments.schedules import SCHEDULES
-from experiments.studies import STUDIES
-from experiments.studies.papers import best_epoch
-from experiments.studies.published import TABLE_1, UAI_TABLE_2
-from experiments.studies.study import Arm, Runs, arm, plan
-from experiments.studies.tuned import tuned_rate
+from experiments.studies.figure7 import best_epoch
+from experiments.studies.papers import TABLE_1, UAI_TABLE_2
+from experiments.studies.plan import Arm, FinishedRun, PlannedRun, arm, plan
+from experiments.studies.registry import STUDIES
+from experiments.studies.study import Runs, Study, StudyOptions, planned_runs
+from experiments.studies.tables import compared_runs
 from experiments.task.config import RunConfig
 from experiments.task.presets import PRESETS
 from experiments.task.workloads import WORKLOADS
@@ -42,28 +39,28 @@ def finished(label, seed, errors):
         for n, error in enumerate(errors, start=1)
     ]
     config = RunConfig("digits_mlp", epochs=len(errors), seed=seed)
-    return FinishedJob(Job(label, config, Path("nowhere")), rows)
+    return FinishedRun(PlannedRun(label, config, Path("nowhere")), rows)
 
 
 @pytest.mark.parametrize("name", STUDIES)
 @pytest.mark.parametrize("workload", OURS)
 def test_every_study_can_be_asked_of_our_workloads(name, workload, tmp_path):
-    jobs = plan(STUDIES[name].arms(workload), workload, (0, 1), tmp_path, tmp_path)
-    assert len(jobs) == 2 * len(STUDIES[name].arms(workload))
-    folders = [job.folder for job in jobs]
+    runs = plan(STUDIES[name].arms(workload), workload, (0, 1), tmp_path)
+    assert len(runs) == 2 * len(STUDIES[name].arms(workload))
+    folders = [run.folder for run in runs]
     assert len(set(folders)) == len(folders)
     lengths = [round(60 * x.length) for x in STUDIES[name].arms(workload) for _ in "01"]
-    for job, length in zip(jobs, lengths, strict=True):
-        assert (job.config.workload, job.config.epochs) == (workload, length)
-        assert job.config.schedule_name in SCHEDULES
+    for run, length in zip(runs, lengths, strict=True):
+        assert (run.config.workload, run.config.epochs) == (workload, length)
+        assert run.config.schedule_name in SCHEDULES
 
 
 def test_studies_share_runs_only_where_they_are_the_same(tmp_path):
     found = {}
     for name, study in STUDIES.items():
         for workload in OURS:
-            for job in plan(study.arms(workload), workload, (0,), tmp_path, tmp_path):
-                assert found.setdefault(job.folder, job.config) == job.config, name
+            for run in plan(study.arms(workload), workload, (0,), tmp_path):
+                assert found.setdefault(run.folder, run.config) == run.config, name
 
 
 def test_an_arm_is_a_preset_with_changes():
@@ -93,11 +90,11 @@ def test_the_tuned_rate_is_the_best_on_examples_held_out(tmp_path):
     # 0.1 and 0.4 are equal: the lower.
     assert tuned_rate("digits_mlp", tmp_path) == 0.1
     assert tuned_rate("other", tmp_path) is None
-    (job,) = plan([arm("multistep")], "digits_mlp", (0,), tmp_path, tmp_path)
-    assert job.config.learning_rate == 0.1
-    own = [arm("multistep", learning_rate=0.3)]
-    (job,) = plan(own, "digits_mlp", (0,), tmp_path, tmp_path)
-    assert job.config.learning_rate == 0.3
+    options = StudyOptions(("digits_mlp",), seeds=(0,), results=tmp_path)
+    arms = [arm("multistep"), arm("multistep", "own", learning_rate=0.3)]
+    study = Study("?", ("digits_mlp",), (0, 1), lambda _: arms, lambda *_: None)
+    runs = planned_runs(study, options)
+    assert [run.config.learning_rate for run in runs] == [0.1, 0.3]
 
 
 def test_rows_by_hand(tmp_path):
@@ -107,18 +104,18 @@ def test_rows_by_hand(tmp_path):
         finished("constant", 0, [30.0, 20.0, 15.0]),
         finished("cosine", 0, [11.0, 9.0, 10.0]),
     ]
-    rows = evidence_rows(runs)  # the error to reach: 11
+    rows = compared_runs(runs)  # the error to reach: 11
     assert [row.epochs_to_multistep for row in rows] == [3, 2, 4, 1]
     assert [row.final_error for row in rows] == [10.0, 12.0, 15.0, 10.0]
     assert [row.best_error for row in rows] == [10.0, 11.0, 15.0, 9.0]
     assert [row.area for row in rows] == [72.0, 63.0, 65.0, 30.0]
     assert all(row.seconds == 1.5 for row in rows)
     assert all(row.drop_epochs == "2" for row in rows)
-    assert evidence_rows(runs[2:]) == []
-    assert evidence_rows(runs[2:], target=20.0)[0].epochs_to_multistep == 2
+    assert compared_runs(runs[2:]) == []
+    assert compared_runs(runs[2:], target=20.0)[0].epochs_to_multistep == 2
 
-    write_rows(tmp_path / "rows.csv", rows)
-    assert read_rows(tmp_path / "rows.csv") == rows
+    write_csv(tmp_path / "rows.csv", ComparedRun._fields, rows, ".4f")
+    assert read_csv(tmp_path / "rows.csv", ComparedRun) == rows
     table = summary_table(rows)
     assert "| `multistep` | 2 | 11.00 ± 1.41 | 68 ± 6 | 2.5 | 2 |" in table
     assert "| `cosine` | 1 | 10.00 | 30 | 1 | 2 |" in table
@@ -148,7 +145,7 @@ def test_a_study_from_the_command_line(tmp_path, capsys):
     main(["study", "schedules", *arguments, *folders, "--report-only"])
     assert "3 of 8 runs are finished" in capsys.readouterr().out
     path = tmp_path / "results" / "digits_mlp.csv"
-    rows = read_rows(path)
+    rows = read_csv(path, ComparedRun)
     assert [r.schedule for r in rows] == [
         "multistep",
         "paper_autodrop",
@@ -176,11 +173,11 @@ def test_the_table_of_the_demo_names_presets(tmp_path, capsys):
         ):
             row.update(learning_rate=rate, num_drops=drops)
         runs.append(done)
-    study.report(Runs("demo", runs, 2), tmp_path)
+    study.report(Runs(runs), tmp_path)
     assert (tmp_path / "demo.csv").read_text().splitlines() == [
         "workload,schedule,seed,final_error,best_error,drop_epochs,seconds_per_epoch",
-        "digits_mlp,autodrop,0,4.0000,3.0000,2,0.500",
-        "digits_mlp,autodrop,1,2.0000,2.0000,2,0.500",
+        "digits_mlp,autodrop,0,4.0000,3.0000,2,0.5000",
+        "digits_mlp,autodrop,1,2.0000,2.0000,2,0.5000",
     ]
     printed = capsys.readouterr().out
     assert re.search(r"autodrop +2 +3.00 ± 1.41 % +2 \| 2", printed)
@@ -210,15 +207,16 @@ def anytime_run(name, stops, length, errors, folder):
         }
         for epoch in range(1, length + 1)
     ]
-    return FinishedJob(Job(name, config, folder / f"{name}{length}"), rows)
+    planned = PlannedRun(name, config, folder / f"{name}{length}")
+    return FinishedRun(planned, rows)
 
 
 def test_the_table_of_stops_has_a_line_for_each_and_keeps_what_others_made(tmp_path):
     ours = anytime_run("autodrop", (1, 2, 4, 8), 8, {1: 9, 2: 5, 4: 4, 8: 2}, tmp_path)
     half = anytime_run("linear_decay", (4,), 4, {4: 3}, tmp_path)
     report = STUDIES["anytime"].report
-    report(Runs("anytime", [ours], 2), tmp_path)
-    report(Runs("anytime", [ours, half], 2), tmp_path)
+    report(Runs([ours]), tmp_path)
+    report(Runs([ours, half]), tmp_path)
     assert (tmp_path / "anytime.csv").read_text().splitlines() == [
         "workload,schedule,learning_rate,seed,horizon,error,loss,drops",
         "digits_mlp,autodrop,0.1,0,0.125,9,0.9,0",
@@ -233,12 +231,12 @@ def test_the_table_of_stops_has_a_line_for_each_and_keeps_what_others_made(tmp_p
 
 def test_runs_to_a_stop_are_as_long_and_evaluated_there(tmp_path):
     study = STUDIES["anytime"]
-    jobs = plan(study.arms("digits_mlp"), "digits_mlp", (0,), tmp_path, tmp_path, 64)
+    runs = plan(study.arms("digits_mlp"), "digits_mlp", (0,), tmp_path, epochs=64)
     lengths = {
         name: {
-            (job.config.epochs, job.config.evaluate_at)
-            for job in jobs
-            if job.config.schedule_name == name
+            (run.config.epochs, run.config.evaluate_at)
+            for run in runs
+            if run.config.schedule_name == name
         }
         for name in ("autodrop", "linear_decay")
     }

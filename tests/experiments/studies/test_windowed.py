@@ -1,18 +1,24 @@
-"""The study of windowed AutoDrop: how it counts, and a run of it in small."""
+"""The studies of windowed AutoDrop: how they count, and a run of one in small."""
 
-import csv
+import json
 import math
 import re
 from pathlib import Path
 
 import pytest
 
-from experiments.report.outcome import Summary
-from experiments.report.tables import Result, runs_table
-from experiments.studies.windowed import StudyConfig, main, spacing_of, walks
-from experiments.studies.windowed_tables import all_tables, differences_table
+from experiments.__main__ import main
+from experiments.report.csv_file import read_csv
+from experiments.report.outcome import Outcome, runs_table
+from experiments.report.windowed import WindowedRun, differences_table
+from experiments.run.metrics import read_metrics
+from experiments.schedules.matched_exponential import MatchedExponential
+from experiments.studies.random_walk import walks
+from experiments.studies.windowed import spacing_of
+from experiments.task.config import RunConfig
+from tests.experiments.rates import rates_of
 
-EXPERIMENTS = Path(__file__).parents[3] / "experiments"
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(
@@ -48,21 +54,33 @@ def test_without_signal_it_is_a_clock():
 
 def test_many_drops_are_counted_and_not_listed():
     def line(drops):
-        summary = Summary(10.0, 9.0, drops, 1.0)
-        return runs_table([Result("w", "s", 0, summary, "nothing")]).splitlines()[-1]
+        drop_epochs = " ".join(map(str, drops))
+        run = Outcome("w", "s", 0, 10.0, 9.0, drop_epochs, 1.0)
+        return runs_table([run], {"s": "nothing"}).splitlines()[-1]
 
     assert "24 53" in line([24, 53])
     assert "none" in line([])
     assert "58 of them" in line(list(range(3, 61)))
 
 
+def test_a_staircase_has_as_many_drops_as_the_run_it_is_beside(digits, tmp_path):
+    row = {"epoch": 4, "num_drops": 3.0}
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(row) + "\n")
+    schedule = MatchedExponential(first_run=str(tmp_path), drop_factor=0.5)
+    config = RunConfig("digits_mlp", schedule, epochs=4)
+    # 4 epochs of 42 steps: a drop after every 42, at the start of each epoch.
+    expected = [0.1, 0.05, 0.025, 0.0125]
+    assert rates_of(digits, config) == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.slow
 def test_the_study_in_small(tmp_path, capsys):
-    arguments = f"--workloads digits_mlp --seeds 0 --epochs 1 --out {tmp_path}/runs"
-    main(f"{arguments} --results {tmp_path} --parts comparison".split())
-    with (tmp_path / "windowed.csv").open() as file:
-        rows = {row["schedule"]: row for row in csv.DictReader(file)}
-    assert list(rows) == [
+    options = "--workloads digits_mlp --seeds 0 --epochs 1 --workers 1 --devices 1"
+    folders = f"--out {tmp_path}/runs --results {tmp_path}/results/studies"
+    main(["study", "windowed", *options.split(), *folders.split()])
+    path = tmp_path / "results" / "windowed.csv"
+    runs = {run.schedule: run for run in read_csv(path, WindowedRun)}
+    assert list(runs) == [
         "windowed_autodrop",
         "matched_exponential",
         "exponential",
@@ -70,41 +88,27 @@ def test_the_study_in_small(tmp_path, capsys):
         "windowed_autodrop_64",
     ]
     # 42 steps are windows of one step: 42 of them, drops from the 13th on.
-    drops = int(rows["windowed_autodrop"]["num_drops"])
+    drops = runs["windowed_autodrop"].num_drops
     assert 1 <= drops <= 3
-    assert rows["linear_decay"]["num_drops"] == ""
-    for row in rows.values():
-        assert 0 < float(row["final_error"]) < 100
-        assert float(row["final_rate"]) == pytest.approx(0.1)
-    config = (
-        tmp_path / "runs" / "digits_mlp-matched_exponential-seed0" / "config.json"
-    ).read_text()
-    assert f'"num_drops": {drops}' in config
-    assert (tmp_path / "windowed.png").stat().st_size > 10_000
+    assert runs["windowed_autodrop"].window_steps == 1
+    assert math.isnan(runs["linear_decay"].num_drops)
+    for run in runs.values():
+        assert 0 < run.final_error < 100
+        assert run.final_rate == pytest.approx(0.1)
+    assert (tmp_path / "results" / "windowed.png").stat().st_size > 10_000
     # What is finished is taken as it is.
-    before = (tmp_path / "windowed.csv").read_text()
+    before = path.read_text()
     capsys.readouterr()
-    main(f"{arguments} --results {tmp_path} --parts comparison".split())
-    assert capsys.readouterr().out.count("which is finished") == 5
-    assert (tmp_path / "windowed.csv").read_text() == before
-
-
-def test_the_defaults_are_the_rules():
-    config = StudyConfig()
-    assert config.seeds == (0, 1, 2, 3, 4)
-    assert config.epochs == 60
-    assert set(config.workloads) == {"fashion_mnist_mlp", "digits_mlp"}
-
-
-def test_the_page_has_the_tables_of_the_runs():
-    readme = (EXPERIMENTS / "README.md").read_text()
-    for table in all_tables(EXPERIMENTS / "results").split("\n\n"):
-        assert table in readme, table
+    main(["study", "windowed", *options.split(), *folders.split()])
+    assert "5 of 5 runs are finished" in capsys.readouterr().out
+    assert path.read_text() == before
+    folder = tmp_path / "runs" / "digits_mlp-windowed_autodrop_at_own_rate-seed0"
+    assert read_metrics(folder)[-1]["num_drops"] == drops
 
 
 def test_the_page_names_tests_that_there_are():
-    page = (EXPERIMENTS.parent / "docs" / "windowed.md").read_text()
-    tests = EXPERIMENTS.parent / "tests" / "library" / "test_windowed_trajectories.py"
+    page = (ROOT / "docs" / "windowed.md").read_text()
+    tests = ROOT / "tests" / "library" / "test_windowed_trajectories.py"
     defined = re.findall(r"def (test_\w+)", tests.read_text())
     named = re.findall(r"`(test_\w+)`", page)
     assert len(named) >= 9
@@ -114,12 +118,7 @@ def test_the_page_names_tests_that_there_are():
 def test_differences_are_taken_seed_by_seed():
     errors = {"windowed_autodrop": (1.0, 2.0, 4.0), "matched_exponential": (2, 4, 5)}
     runs = [
-        {
-            "workload": "digits_mlp",
-            "schedule": schedule,
-            "seed": str(seed),
-            "final_error": str(error),
-        }
+        WindowedRun("digits_mlp", schedule, seed, 2.0, error, *[0.0] * 4)
         for schedule, values in errors.items()
         for seed, error in enumerate(values)
     ]

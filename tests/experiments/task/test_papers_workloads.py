@@ -13,7 +13,7 @@ from experiments.errors import UserError
 from experiments.models import BasicBlock, BottleneckBlock, ResNet, WideResNet
 from experiments.run.devices import ONE_DEVICE, choose_devices
 from experiments.run.epoch import make_step
-from experiments.run.record import read_metrics
+from experiments.run.metrics import read_metrics
 from experiments.run.setup import Training
 from experiments.run.training import set_up, train
 from experiments.schedules.constant import Constant

@@ -1,13 +1,16 @@
-"""`python -m experiments.theory` as a user calls it."""
+"""`python -m experiments theory` as a user calls it."""
 
 import csv
 
 import pytest
 
-from experiments.theory import __main__ as command_line
-from experiments.theory import figures
-from experiments.theory.__main__ import main
+from experiments import __main__ as command_line
+from experiments.theory import command
 from experiments.theory.figures import FIGURES, Figure
+
+
+def main(args):
+    command_line.main(["theory", *args])
 
 
 @pytest.fixture
@@ -20,17 +23,8 @@ def one_figure(monkeypatch):
         return "what it says"
 
     figure = Figure("tiny", "nothing to see", make)
-    monkeypatch.setattr(command_line, "FIGURES", {"tiny": figure})
+    monkeypatch.setattr(command, "FIGURES", {"tiny": figure})
     return calls
-
-
-def test_list_names_every_figure_and_what_it_shows(capsys):
-    main(["list"])
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(FIGURES)
-    for line, (name, figure) in zip(lines, FIGURES.items(), strict=True):
-        assert name == figure.name
-        assert line.split(maxsplit=1) == [name, figure.what]
 
 
 @pytest.mark.parametrize("name", ["tiny", "all"])
@@ -45,7 +39,7 @@ def test_a_figure_is_made_in_the_folder_asked_for(one_figure, name, tmp_path, ca
 
 def test_quick_figures_do_not_replace_the_results(one_figure, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command_line, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(command, "RESULTS", tmp_path / "results")
     main(["tiny"])
     main(["tiny", "--quick"])
     (first, second) = one_figure
@@ -87,6 +81,5 @@ def test_every_figure_from_end_to_end(name, tmp_path, capsys):
 
 
 def test_the_registry_is_by_name():
-    assert all(name == figure.name for name, figure in figures.FIGURES.items())
+    assert all(name == figure.name for name, figure in FIGURES.items())
     assert "all" not in FIGURES
-    assert "list" not in FIGURES

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from experiments.run.record import read_metrics
 from experiments.task.workloads import WORKLOADS
 from experiments.theory.angular_model import AngularModel
 from experiments.theory.equation11_fit import (
@@ -15,13 +14,7 @@ from experiments.theory.equation11_fit import (
     levels_rise,
 )
 from experiments.theory.figure_equation11 import fits_of, make
-from experiments.theory.recorded_angles import (
-    RecordedAngles,
-    constant_rate,
-    read,
-    record,
-    write,
-)
+from experiments.theory.recorded_angles import RecordedAngles, read
 
 MODEL = AngularModel(c=2.0, gamma=0.2)
 EPOCH = np.arange(1, 61)
@@ -102,43 +95,10 @@ def test_order_of_levels():
     assert levels_rise(fits[:1]) is None
 
 
-def test_records_come_back(tmp_path):
-    written = runs()
-    write(tmp_path / "angles.csv", written)
-    for a, b in zip(written, read(tmp_path / "angles.csv"), strict=True):
-        assert a[:3] == b[:3]
-        np.testing.assert_array_equal(a.epoch, b.epoch)
-        np.testing.assert_allclose(a.angle, b.angle, atol=6e-4)
-        np.testing.assert_allclose(a.train_loss, b.train_loss, rtol=1e-3)
-
-
-@pytest.mark.slow
-def test_a_recorded_run_has_its_rate_from_first_to_last(tmp_path, digits):
-    record(
-        workloads=("digits_mlp",),
-        rates=(0.03,),
-        seeds=(4,),
-        epochs=3,
-        runs=tmp_path / "runs",
-        csv_file=tmp_path / "angles.csv",
-    )
-    (run,) = read(tmp_path / "angles.csv")
-    assert run[:3] == ("digits_mlp", 0.03, 4)
-    assert np.isnan(run.angle[0])
-    assert np.isfinite(run.angle[1:]).all()
-    rows = read_metrics(tmp_path / "runs" / "digits_mlp-rate0.03-seed4")
-    assert [row["learning_rate"] for row in rows] == pytest.approx([0.03] * 3)
-
-
 def test_steps_per_epoch_are_those_of_the_workloads(digits):
     size = {"digits_mlp": len(digits.train_labels), "fashion_mnist_mlp": 60_000}
     for name, steps in STEPS_PER_EPOCH.items():
         assert steps == size[name] // WORKLOADS[name].batch_size
-
-
-def test_a_constant_rate_above_the_recipes():
-    config = constant_rate("digits_mlp", 0.3, 0, 60)
-    assert (config.schedule_name, config.learning_rate) == ("constant", 0.3)
 
 
 def curve(fit, rate, time):

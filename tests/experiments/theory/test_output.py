@@ -28,6 +28,6 @@ def test_a_picture_and_a_table(tmp_path):
 
 
 def test_columns_are_aligned():
-    header, first, second = table(HEADER, ROWS).splitlines()
+    header, _, first, second = table(HEADER, ROWS).splitlines()
     assert header.index("steps") == first.index("2000001") == second.index("5 ")
     assert first.endswith("0.3333  1e-07")

@@ -16,7 +16,7 @@ from experiments.run.checkpoints import Checkpoints
 from experiments.run.devices import ONE_DEVICE, choose_devices
 from experiments.run.epoch import make_step
 from experiments.run.evaluation import evaluate
-from experiments.run.record import read_metrics
+from experiments.run.metrics import read_metrics
 from experiments.run.training import set_up, train
 from experiments.schedules.epoch_autodrop import EpochAutoDrop
 from experiments.task.config import RunConfig

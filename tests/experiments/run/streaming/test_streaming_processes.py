@@ -9,7 +9,7 @@ import pytest
 import small_stream
 from processes import Processes, two_processes
 
-from experiments.run.record import read_metrics
+from experiments.run.metrics import read_metrics
 
 TIMEOUT = 300  # seconds, for anything; on a quiet machine all of it takes less
 EPOCHS, STEPS = 3, 100  # 402 images in batches of 4

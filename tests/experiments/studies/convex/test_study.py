@@ -7,7 +7,11 @@ import pytest
 from scipy import stats
 
 from autodrop_optax.refinement import refine_schedule
-from experiments.studies.convex import __main__ as command
+from experiments.__main__ import main
+from experiments.report import pages
+from experiments.report.convex import ConvexRow, convex_tables, summarise
+from experiments.report.csv_file import read_csv, write_csv
+from experiments.report.statistics import t_limit, t_statistic
 from experiments.studies.convex.problems import PROBLEMS, Problem, minimum
 from experiments.studies.convex.runs import (
     OPTIMIZERS,
@@ -21,21 +25,11 @@ from experiments.studies.convex.study import (
     RATES,
     REPORTED,
     TUNED,
-    Row,
     Tuned,
     best_rate,
     compare,
     rows,
     standard_error,
-    summarise,
-    t_limit,
-    t_statistic,
-)
-from experiments.studies.convex.tables import (
-    read_csv,
-    replace_tables,
-    tables,
-    write_csv,
 )
 
 
@@ -110,8 +104,8 @@ def test_statistics():
     assert t_limit(10) == pytest.approx(2.262, abs=1e-3)
 
 
-def row(**fields) -> Row:
-    usual = Row(
+def row(**fields) -> ConvexRow:
+    usual = ConvexRow(
         optimizer="adam", data="iris", schedule="cosine", rate=0.1, at_edge=False,
         n=10, excess_loss=0.1, excess_loss_se=0.01, error=5.0, error_se=0.5,
         ratio=1.0, t=0.0, drops=0.0, peak=0.0,
@@ -175,9 +169,9 @@ def test_csv_and_tables(tmp_path):
         for data in ("iris", "wine")
         for i, s in enumerate(SCHEDULES)
     ]
-    write_csv(tmp_path / "rows.csv", found)
-    assert read_csv(tmp_path / "rows.csv") == found
-    text = tables(found)
+    write_csv(tmp_path / "rows.csv", ConvexRow._fields, found)
+    assert read_csv(tmp_path / "rows.csv", ConvexRow) == found
+    text = convex_tables(found)
     assert "| iris | **1.00**- | 1.10- | 1.20- | 1.30- | 1.40 | 1.50+ |" in text
     assert "0.1 (end of the grid)" in text
     assert "0.1, 8.0 drops" in text
@@ -185,24 +179,13 @@ def test_csv_and_tables(tmp_path):
 
 def test_the_command_says_what_there_is():
     with pytest.raises(SystemExit, match="unknown data set 'mnist': choose from iris"):
-        command.main(["mnist"])
+        main(["study", "convex", "mnist"])
     with pytest.raises(SystemExit, match="unknown optimizer 'lion'"):
-        command.main(["--optimizer", "lion"])
-
-
-def test_the_readme_has_the_tables_of_the_results(tmp_path, monkeypatch):
-    text = command.README.read_text()
-    assert replace_tables(text, read_csv(command.RESULTS)) == text
-    # And the command puts them there.
-    copy = tmp_path / "README.md"
-    copy.write_text(text.replace("geometric mean", "?"))
-    monkeypatch.setattr(command, "README", copy)
-    command.main(["--tables-only"])
-    assert copy.read_text() == text.replace("the geometric mean", "the ?")
+        main(["study", "convex", "--optimizer", "lion"])
 
 
 def test_the_results_are_complete():
-    found = read_csv(command.RESULTS)
+    found = read_csv(pages.RESULTS / "convex.csv", ConvexRow)
     keys = [(r.optimizer, r.data, r.schedule) for r in found]
     assert keys == [(o, d, s) for o in OPTIMIZERS for d in PROBLEMS for s in SCHEDULES]
     assert {r.n for r in found} == {10}

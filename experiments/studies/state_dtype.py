@@ -1,4 +1,4 @@
-"""`python -m experiments.benchmark.state_storage`: what keeping the state small costs.
+"""What does keeping AutoDrop's state small cost?
 
 Trains once and shows the parameters of every epoch to AutoDrop with its state in each
 dtype. The angles of float32 are the truth; the rule, set before the first run: report
@@ -7,16 +7,14 @@ schedule, seed 0, whatever they show. Beside it the bytes that optimizers keep f
 parameter of 32 bits.
 """
 
-import csv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import tyro
 from tqdm import tqdm
 
 from autodrop_optax import (
@@ -25,13 +23,16 @@ from autodrop_optax import (
     epoch_autodrop,
     with_epoch_autodrop,
 )
+from experiments.errors import choose
+from experiments.report.csv_file import write_csv
+from experiments.report.tables import aligned_table
 from experiments.run.training import set_up
 from experiments.schedules.multistep import Multistep
+from experiments.studies.study import RESULTS
 from experiments.task.config import RunConfig
 from experiments.task.workloads import WORKLOADS
 
 DTYPES = ("float32", "bfloat16", "float16")
-RESULTS = Path("experiments/results")
 
 
 class AngleError(NamedTuple):
@@ -56,7 +57,7 @@ class StateSize(NamedTuple):
 def angle_errors(workload: str, epochs: int, data_dir: Path | None) -> list[AngleError]:
     """Measures the angles along one multi-step run, seed 0, in every dtype."""
     config = RunConfig(workload=workload, schedule=Multistep(), epochs=epochs)
-    dataset = WORKLOADS[workload].load(data_dir)
+    dataset = choose(WORKLOADS, "workload", workload).load(data_dir)
     state, run_epoch = set_up(config, dataset)
     rate = WORKLOADS[workload].learning_rate
     links = {d: epoch_autodrop(rate, threshold=0.0, state_dtype=d) for d in DTYPES}
@@ -137,38 +138,28 @@ def state_sizes(size: int = 2**20) -> list[StateSize]:
     return rows
 
 
-def main(
+def state_dtype(
     *,
     epochs: int = 60,
     workloads: tuple[str, ...] = ("fashion_mnist_mlp", "digits_mlp"),
     data_dir: Path | None = None,
-    out: Path = RESULTS,
+    results: Path = RESULTS,
 ) -> None:
-    """Writes state_dtype.csv and state_size.csv.
+    """What does keeping AutoDrop's state small cost?
 
     Args:
       epochs: of each run.
       workloads: the runs.
       data_dir: folder with Fashion-MNIST's four files.
-      out: folder for the tables.
+      results: folder for the studies' tables; these two are beside it.
     """
-    sizes = state_sizes()
-    _write(out / "state_size.csv", sizes)
+    _write(results.parent / "state_size.csv", StateSize._fields, state_sizes())
     errors = [row for name in workloads for row in angle_errors(name, epochs, data_dir)]
-    _write(out / "state_dtype.csv", errors)
+    _write(results.parent / "state_dtype.csv", AngleError._fields, errors)
 
 
-def _write(path: Path, rows) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(rows[0]._fields)
-        for row in rows:
-            cells = [f"{v:.4g}" if isinstance(v, float) else v for v in row]
-            writer.writerow(cells)
-            print(", ".join(map(str, cells)))
+def _write(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    write_csv(path, header, rows, ".4g")
+    lines = [[f"{x:.4g}" if isinstance(x, float) else str(x) for x in r] for r in rows]
+    print(aligned_table(header, lines))
     print(f"table: {path}")
-
-
-if __name__ == "__main__":
-    tyro.cli(main)

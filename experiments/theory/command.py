@@ -1,8 +1,6 @@
-"""`python -m experiments.theory {list,all,FIGURE}`."""
+"""The command `theory`: figures of the paper's theory."""
 
-import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,24 +14,19 @@ QUICK_RESULTS = Path("runs/theory-quick")
 
 
 def theory(
-    name: Annotated[str, tyro.conf.Positional],
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FIGURE")],
     *,
     out: Path | None = None,
     quick: bool = False,
 ) -> None:
-    """Makes a figure of the paper's theory: NAME.png, NAME.csv, and what they say.
+    """Makes a figure of the paper's theory, and says what it shows.
 
     Args:
-      name: the figure; "all" for all of them, "list" to see what there is.
+      name: of the figure, as `list` shows them; "all" for all of them.
       out: folder to write to; by default experiments/results/theory, or
         runs/theory-quick with --quick.
       quick: a small size, to try it out in seconds. The results differ.
     """
-    if name == "list":
-        width = max(map(len, FIGURES), default=0)
-        for figure in FIGURES.values():
-            print(f"{figure.name:<{width}}  {figure.what}")
-        return
     names = list(FIGURES) if name == "all" else [name]
     out = out or (QUICK_RESULTS if quick else RESULTS)
     chosen = [choose(FIGURES, "figure", name) for name in names]
@@ -45,15 +38,3 @@ def theory(
         start = time.perf_counter()
         print(figure.make(out, quick))
         print(f"{out / figure.name}.png, .csv: {time.perf_counter() - start:.0f} s")
-
-
-def main(args: Sequence[str] | None = None) -> None:
-    """Runs the command line; what the user can put right is shown as one sentence."""
-    try:
-        tyro.cli(theory, prog="python -m experiments.theory", args=args)
-    except UserError as error:
-        sys.exit(f"Error: {error}")
-
-
-if __name__ == "__main__":
-    main()

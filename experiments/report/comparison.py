@@ -1,21 +1,19 @@
-"""What is reported of a run, one line of a table."""
+"""Runs compared with one another: a line for each, and tables over their seeds."""
 
-import csv
 import statistics
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import NamedTuple
 
 from experiments.report.outcome import best_error, drop_epochs
-from experiments.report.statistics import markdown_table, mean_sd, t_limit, t_statistic
-from experiments.run.jobs import FinishedJob
-from experiments.run.record import read_commit
+from experiments.report.statistics import mean_sd, t_limit, t_statistic, tested
+from experiments.report.tables import markdown_table
+from experiments.run.metrics import Row
 
 TARGET = "multistep"
 
 
-class EvidenceRow(NamedTuple):
+class ComparedRun(NamedTuple):
     """A run's outcome on the test set."""
 
     workload: str
@@ -31,93 +29,41 @@ class EvidenceRow(NamedTuple):
     commit: str
     drop_epochs: str  # those at whose end the rate dropped, with spaces between
 
-
-def evidence_rows(
-    finished: Sequence[FinishedJob], target: float | None = None
-) -> list[EvidenceRow]:
-    """Summarises runs on one workload.
-
-    Args:
-      finished: the runs.
-      target: percent; by default the mean final error of the runs of multi-step among
-        them.
-
-    Returns:
-      A row for each run; none if there is no target.
-    """
-    if target is None:
-        finals = [d.rows[-1]["test_error"] for d in finished if d.job.preset == TARGET]
-        if not finals:
-            return []
-        target = statistics.mean(finals)
-    return [evidence_row(done, target) for done in finished]
-
-
-def evidence_row(done: FinishedJob, target: float) -> EvidenceRow:
-    """Summarises a run."""
-    errors = [row["test_error"] for row in done.rows]
-    reached = (n for n, error in enumerate(errors, start=1) if error <= target)
-    config = done.job.config
-    return EvidenceRow(
-        workload=config.workload,
-        schedule=done.job.preset,
-        seed=config.seed,
-        final_error=errors[-1],
-        best_error=best_error(done.rows),
-        area=sum(errors),
-        epochs_to_multistep=next(reached, len(errors) + 1),
-        # Not the sum: compilation and pauses are no part of the method.
-        seconds=len(done.rows) * statistics.median(r["seconds"] for r in done.rows),
-        commit=read_commit(done.job.folder),
-        drop_epochs=" ".join(map(str, drop_epochs(done.rows))),
-    )
-
-
-def write_rows(path: Path, rows: Iterable[EvidenceRow]) -> None:
-    """Writes a table."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(EvidenceRow._fields)
-        for row in rows:
-            writer.writerow(
-                f"{value:.4f}" if isinstance(value, float) else value for value in row
-            )
-
-
-def would_lose(path: Path, there: Iterable[Hashable], now: Iterable[Hashable]) -> bool:
-    """Says so where a table has runs that a new one would not have.
-
-    Args:
-      path: of the table.
-      there: what names each run in it.
-      now: the same of the new one.
-    """
-    lost = set(there) - set(now)
-    if lost:
-        print(
-            f"{path} stays as it is: {len(lost)} of its runs are not among these."
-            " Choose another folder with --results, or delete it."
+    @classmethod
+    def of(
+        cls,
+        workload: str,
+        schedule: str,
+        seed: int,
+        rows: Sequence[Row],
+        *,
+        target: float,
+        commit: str,
+    ) -> "ComparedRun":
+        """Summarises a run's rows; the target is the error to reach, in percent."""
+        errors = [row["test_error"] for row in rows]
+        reached = (n for n, error in enumerate(errors, start=1) if error <= target)
+        return cls(
+            workload,
+            schedule,
+            seed,
+            final_error=errors[-1],
+            best_error=best_error(rows),
+            area=sum(errors),
+            epochs_to_multistep=next(reached, len(errors) + 1),
+            # Not the sum: compilation and pauses are no part of the method.
+            seconds=len(rows) * statistics.median(row["seconds"] for row in rows),
+            commit=commit,
+            drop_epochs=" ".join(map(str, drop_epochs(rows))),
         )
-    return bool(lost)
 
 
-def read_rows(path: Path) -> list[EvidenceRow]:
-    """Reads a table."""
-    kinds = EvidenceRow.__annotations__
-    with path.open(newline="") as file:
-        return [
-            EvidenceRow(**{name: kinds[name](value) for name, value in row.items()})
-            for row in csv.DictReader(file)
-        ]
+def by_schedule(runs: Iterable[ComparedRun]) -> dict[str, list[ComparedRun]]:
+    """Groups runs that stand together."""
+    return {name: list(g) for name, g in groupby(runs, key=lambda run: run.schedule)}
 
 
-def by_schedule(rows: Iterable[EvidenceRow]) -> dict[str, list[EvidenceRow]]:
-    """Groups rows that stand together."""
-    return {name: list(g) for name, g in groupby(rows, key=lambda row: row.schedule)}
-
-
-def summary_table(rows: Sequence[EvidenceRow]) -> str:
+def summary_table(rows: Sequence[ComparedRun]) -> str:
     """One line per schedule, in the order of the rows; mean ± sd over the seeds."""
     header = (
         "schedule",
@@ -133,16 +79,16 @@ def summary_table(rows: Sequence[EvidenceRow]) -> str:
             (
                 f"`{name}`",
                 str(len(group)),
-                mean_sd(row.final_error for row in group),
-                mean_sd((row.area for row in group), 0),
-                f"{statistics.median(row.epochs_to_multistep for row in group):g}",
-                f"{statistics.median(row.seconds for row in group):.0f}",
+                mean_sd(run.final_error for run in group),
+                mean_sd((run.area for run in group), ".0f"),
+                f"{statistics.median(run.epochs_to_multistep for run in group):g}",
+                f"{statistics.median(run.seconds for run in group):.0f}",
             )
         )
     return markdown_table(header, lines)
 
 
-def differences_table(rows: Sequence[EvidenceRow], baseline: str = TARGET) -> str:
+def differences_table(rows: Sequence[ComparedRun], baseline: str = TARGET) -> str:
     """Each schedule's final error minus a baseline's, taken seed by seed.
 
     Differences whose |t| exceeds the two-sided limit at 5 % are marked.
@@ -155,17 +101,8 @@ def differences_table(rows: Sequence[EvidenceRow], baseline: str = TARGET) -> st
     return markdown_table(header, lines)
 
 
-def tested(differences: Sequence[float]) -> tuple[str, str, str, str]:
-    """Cells: mean ± sd, n, t, bold where it exceeds its limit, and that limit."""
-    n = len(differences)
-    t, limit = t_statistic(differences), t_limit(n)
-    mean, sd = statistics.mean(differences), statistics.stdev(differences)
-    verdict = f"**{t:+.2f}**" if abs(t) > limit else f"{t:+.2f}"
-    return f"{mean:+.2f} ± {sd:.2f}", str(n), verdict, f"{limit:.2f}"
-
-
 def pairs_table(
-    rows: Sequence[EvidenceRow], ours: str = "scaled_epoch_autodrop", base: str = TARGET
+    rows: Sequence[ComparedRun], ours: str = "scaled_epoch_autodrop", base: str = TARGET
 ) -> str:
     """AutoDrop's final error minus multi-step's in the same setting, seed by seed.
 
@@ -190,7 +127,7 @@ def pairs_table(
 
 
 def differences_by_schedule(
-    rows: Sequence[EvidenceRow], baseline: str = TARGET
+    rows: Sequence[ComparedRun], baseline: str = TARGET
 ) -> dict[str, list[float]]:
     """The final errors minus a baseline's of the same seed, of two seeds or more."""
     groups = by_schedule(rows)
@@ -202,7 +139,7 @@ def differences_by_schedule(
     return {name: values for name, values in found.items() if len(values) > 1}
 
 
-def finals_table(tables: Mapping[str, Sequence[EvidenceRow]]) -> str:
+def finals_table(tables: Mapping[str, Sequence[ComparedRun]]) -> str:
     """The final errors of several workloads, a column each.
 
     A schedule has a line if it ran on half of them or more. Errors that the t test

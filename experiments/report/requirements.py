@@ -1,24 +1,69 @@
-"""The figure of error against what you had to know."""
+"""What schedules must be told: a table, and a figure of error against it."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from autodrop_optax.plot import COLORS
-from experiments.report.rows import TARGET, EvidenceRow, by_schedule
+from experiments.report.comparison import TARGET, ComparedRun, by_schedule
+from experiments.report.csv_file import read_csv
+from experiments.report.tables import markdown_table
 from experiments.schedules import SCHEDULES
 from experiments.schedules.schedule import LEVELS
+
+# In the table of times: what the others are set beside, and itself once more.
+BASE, AGAIN = "constant", "constant again"
+
+
+class StepTime(NamedTuple):
+    """What a step of training takes under a schedule."""
+
+    schedule: str
+    milliseconds: float
+    ratio: float  # to constant's
+
+
+def requirements_table(times: Mapping[str, Path]) -> str:
+    """What each schedule must be told, its memory, and its step's time.
+
+    Args:
+      times: the table of times of each workload.
+    """
+    columns = [_times(path) for path in times.values()]
+    header = ["schedule", "source", "must be told", "copies", "beyond"]
+    header += [f"time, `{workload}`" for workload in times]
+    lines = [
+        (
+            f"`{name}`",
+            kind.source,
+            str(kind.requires),
+            f"{kind.copies}",
+            f"{kind.copies - kind.base_copies}",
+            *(column.get(name, "") for column in columns),
+        )
+        for name, kind in SCHEDULES.items()
+    ]
+    return markdown_table(header, lines)
+
+
+def _times(path: Path) -> dict[str, str]:
+    found = {run.schedule: f"{run.ratio:.2f}" for run in read_csv(path, StepTime)}
+    found[BASE] += f", again {found[AGAIN]}"
+    return found
+
 
 # What has more than so many times the error of multi-step stands at the edge, with its
 # number.
 EDGE = 1.2
 
 
-def draw(
-    tables: Mapping[str, Sequence[EvidenceRow]], schedules: Mapping[str, str]
+def requirements_figure(
+    tables: Mapping[str, Sequence[ComparedRun]], schedules: Mapping[str, str]
 ) -> Figure:
     """Error against what had to be known: a row for each level, a column a workload.
 
@@ -65,7 +110,7 @@ def draw(
     return figure
 
 
-def standing(tables: Iterable[Mapping[str, Sequence[EvidenceRow]]]) -> list[str]:
+def standing(tables: Iterable[Mapping[str, Sequence[ComparedRun]]]) -> list[str]:
     """The schedules, the worst first, as the axis counts from below."""
     ratios: dict[str, list[float]] = {}
     for groups in tables:
@@ -75,7 +120,7 @@ def standing(tables: Iterable[Mapping[str, Sequence[EvidenceRow]]]) -> list[str]
     return sorted(ratios, key=lambda name: -statistics.mean(ratios[name]))
 
 
-def limits(groups: Mapping[str, Sequence[EvidenceRow]]) -> tuple[float, float]:
+def limits(groups: Mapping[str, Sequence[ComparedRun]]) -> tuple[float, float]:
     """Where the axis begins and ends, in % of error; the rest stands at its edge."""
     most = EDGE * mean(groups[TARGET])
     high = max(mean(g) + spread(g) for g in groups.values() if mean(g) <= most)
@@ -87,7 +132,7 @@ def limits(groups: Mapping[str, Sequence[EvidenceRow]]) -> tuple[float, float]:
 def draw_level(
     panel: Axes,
     names: Sequence[str],
-    groups: Mapping[str, Sequence[EvidenceRow]],
+    groups: Mapping[str, Sequence[ComparedRun]],
     edge: float,
 ) -> None:
     """The schedules that need the same: a dot and a bar each."""
@@ -115,11 +160,11 @@ def draw_level(
     panel.tick_params(axis="y", length=0)
 
 
-def mean(rows: Sequence[EvidenceRow]) -> float:
+def mean(rows: Sequence[ComparedRun]) -> float:
     """The mean of the final errors."""
     return statistics.mean(row.final_error for row in rows)
 
 
-def spread(rows: Sequence[EvidenceRow]) -> float:
+def spread(rows: Sequence[ComparedRun]) -> float:
     """The standard deviation of the final errors; 0 of one."""
     return statistics.stdev(r.final_error for r in rows) if len(rows) > 1 else 0.0

@@ -1,16 +1,17 @@
-"""The figures of errors at any stop, and of what a wrong rate costs."""
+"""Errors at any stop, and what a wrong rate costs: lines, a table, figures."""
 
 import statistics
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from autodrop_optax.plot import COLORS
+from experiments.report.statistics import mean_sd
+from experiments.report.tables import markdown_table
 
-Row = Any  # of the study's table
 Curve = dict[float, list[float]]  # errors over the seeds, by rate or by stop
 
 STYLES = {  # label, colour, line
@@ -21,7 +22,41 @@ STYLES = {  # label, colour, line
 }
 
 
-def draw_times(rows: Sequence[Row]) -> Figure:
+class StoppedRun(NamedTuple):
+    """An error at a stop."""
+
+    workload: str
+    schedule: str
+    learning_rate: float
+    seed: int
+    horizon: float  # where it stops, as a fraction of the workload's length
+    error: float  # percent of the test set wrong
+    loss: float  # nats, mean over the test set
+    drops: int  # until then
+
+
+def rates_table(rows: Sequence[StoppedRun]) -> str:
+    """Mean ± sd over seeds: a line for each method and stop, a column for each rate."""
+    rates = sorted({row.learning_rate for row in rows})
+    groups: dict[tuple[str, float], dict[float, list[float]]] = {}
+    for row in rows:
+        cells = groups.setdefault((row.schedule, row.horizon), {})
+        cells.setdefault(row.learning_rate, []).append(row.error)
+    return markdown_table(
+        ("schedule", "stop", *(f"{rate:g}" for rate in rates)),
+        [
+            (f"`{name}`", f"{stop:g}", *cells_of(cells, rates))
+            for (name, stop), cells in groups.items()
+        ],
+    )
+
+
+def cells_of(errors: dict[float, list[float]], rates: Sequence[float]) -> list[str]:
+    """The cells of a line; nothing where there is no run."""
+    return [mean_sd(errors[rate]) if rate in errors else "" for rate in rates]
+
+
+def times_figure(rows: Sequence[StoppedRun]) -> Figure:
     """Error against the time of the stop, a panel for each workload.
 
     AutoDrop's line is of one rate, its best at the full length. Linear decay's is the
@@ -56,7 +91,7 @@ def draw_times(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def draw_rates(rows: Sequence[Row]) -> Figure:
+def rates_figure(rows: Sequence[StoppedRun]) -> Figure:
     """Error at the full length against the rate, a panel for each workload."""
     figure, panels = _panels(rows)
     for panel, workload in panels.items():
@@ -71,7 +106,7 @@ def draw_rates(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _panels(rows: Sequence[Row]) -> tuple[Figure, dict[Axes, str]]:
+def _panels(rows: Sequence[StoppedRun]) -> tuple[Figure, dict[Axes, str]]:
     workloads = list(dict.fromkeys(row.workload for row in rows))
     columns = min(3, len(workloads))
     lines = -(-len(workloads) // columns)
@@ -96,7 +131,9 @@ def _panels(rows: Sequence[Row]) -> tuple[Figure, dict[Axes, str]]:
     return figure, dict(zip(grid, workloads, strict=False))
 
 
-def _by(rows: Sequence[Row], name: str, outer: str, inner: str) -> dict[float, Curve]:
+def _by(
+    rows: Sequence[StoppedRun], name: str, outer: str, inner: str
+) -> dict[float, Curve]:
     """A method's errors, by two of a row's fields."""
     found: dict[float, Curve] = {}
     for row in rows:

@@ -1,0 +1,48 @@
+"""The command of the convex suite."""
+
+import time
+from pathlib import Path
+
+import tyro
+
+from experiments.errors import choose
+from experiments.report.convex import ConvexRow, convex_tables
+from experiments.report.csv_file import write_csv
+from experiments.studies.convex.problems import PROBLEMS
+from experiments.studies.convex.runs import OPTIMIZERS
+from experiments.studies.convex.study import compare, rows
+from experiments.studies.study import RESULTS
+
+
+def convex(
+    data: tyro.conf.Positional[tuple[str, ...]] = (),
+    *,
+    optimizer: str | None = None,
+    results: Path = RESULTS,
+) -> None:
+    """How do schedules, refined ones among them, compare on logistic regression?
+
+    Without arguments it writes convex.csv; with some it prints the tables of what they
+    name.
+
+    Args:
+      data: names of data sets; by default all.
+      optimizer: "adam" or "sgd"; by default both.
+      results: folder for the studies' tables; this one is beside it.
+    """
+    problems = {name: choose(PROBLEMS, "data set", name) for name in data} or PROBLEMS
+    optimizers = [optimizer] if optimizer else list(OPTIMIZERS)
+    for name in optimizers:
+        choose(OPTIMIZERS, "optimizer", name)
+    found: list[ConvexRow] = []
+    for name in optimizers:
+        for data_name, load in problems.items():
+            start, problem = time.perf_counter(), load()
+            found += rows(name, data_name, problem, compare(problem, name))
+            print(f"{name}, {data_name}: {time.perf_counter() - start:.0f} s")
+    if data or optimizer:
+        print(convex_tables(found))
+        return
+    path = results.parent / "convex.csv"
+    write_csv(path, ConvexRow._fields, found)
+    print(f"table: {path}; `python -m experiments report` puts it on its page")

@@ -1,0 +1,84 @@
+"""The table of a study: its runs compared with multi-step's error."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from experiments.report.comparison import TARGET, ComparedRun, summary_table
+from experiments.report.csv_file import read_csv, would_lose, write_csv
+from experiments.run.environment import write_provenance
+from experiments.run.record import read_commit
+from experiments.studies.plan import FinishedRun
+from experiments.studies.study import Runs
+
+# The table of the study that has the error to reach among its own runs.
+OWN_TARGET = "{workload}"
+
+
+def write_tables(runs: Runs, results: Path, name: str = OWN_TARGET) -> None:
+    """Writes and prints a table for each workload, with multi-step's error as target.
+
+    A table that holds other runs as well is left alone.
+
+    Args:
+      runs: the finished ones.
+      results: folder for the tables.
+      name: of a table, without its suffix.
+    """
+    for workload in runs.workloads:
+        path = results / f"{name.format(workload=workload)}.csv"
+        target = target_of(workload, results) if name != OWN_TARGET else None
+        compared = compared_runs(runs.of(workload), target)
+        if not compared:
+            print(f"{workload}: no run of {TARGET} is finished, so no error to reach.")
+            continue
+        there = read_csv(path, ComparedRun) if path.exists() else []
+        if would_lose(path, (r[:3] for r in there), (r[:3] for r in compared)):
+            continue
+        write_csv(path, ComparedRun._fields, compared, ".4f")
+        write_provenance(path)
+        print(f"{workload}\n{summary_table(compared)}\ntable: {path}\n")
+
+
+def tables(name: str) -> Callable[[Runs, Path], None]:
+    """The report of a study that has tables alone; ``name`` is one's."""
+    return lambda runs, results: write_tables(runs, results, name)
+
+
+def target_of(workload: str, results: Path) -> float | None:
+    """Returns the mean final error of multi-step in the study of schedules."""
+    path = results / f"{workload}.csv"
+    runs = read_csv(path, ComparedRun) if path.exists() else []
+    finals = [run.final_error for run in runs if run.schedule == TARGET]
+    return sum(finals) / len(finals) if finals else None
+
+
+def compared_runs(
+    finished: Sequence[FinishedRun], target: float | None = None
+) -> list[ComparedRun]:
+    """Summarises runs on one workload.
+
+    Args:
+      finished: the runs.
+      target: percent; by default the mean final error of the runs of multi-step among
+        them.
+
+    Returns:
+      A line for each run; none if there is no target.
+    """
+    if target is None:
+        finals = [r.rows[-1]["test_error"] for r in finished if r.label == TARGET]
+        if not finals:
+            return []
+        target = statistics.mean(finals)
+    return [
+        ComparedRun.of(
+            run.config.workload,
+            run.label,
+            run.config.seed,
+            run.rows,
+            target=target,
+            commit=read_commit(run.planned.folder),
+        )
+        for run in finished
+    ]
