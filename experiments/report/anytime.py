@@ -1,7 +1,7 @@
-"""Errors at any stop, and what a wrong rate costs: lines, a table, figures."""
+"""Errors at any stop, and what a wrong rate costs: lines, tables, figures."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
@@ -9,10 +9,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from autodrop_optax.plot import COLORS
-from experiments.report.statistics import mean_sd
+from experiments.report.statistics import mean_sd, tested
 from experiments.report.tables import markdown_table
 
 Curve = dict[float, list[float]]  # errors over the seeds, by rate or by stop
+Errors = Mapping[float, Mapping[int, float]]  # by rate and seed
+RIVAL = "linear_decay"
 
 STYLES = {  # label, colour, line
     "autodrop": ("AutoDrop, told nothing", COLORS[0], "-"),
@@ -54,6 +56,62 @@ def rates_table(rows: Sequence[StoppedRun]) -> str:
 def cells_of(errors: dict[float, list[float]], rates: Sequence[float]) -> list[str]:
     """The cells of a line; nothing where there is no run."""
     return [mean_sd(errors[rate]) if rate in errors else "" for rate in rates]
+
+
+def own_rates_table(rows: Sequence[StoppedRun], rival: str = RIVAL) -> str:
+    """Each method's error at its own best rate and at its worst, for each stop.
+
+    Args:
+      rows: of one workload.
+      rival: the method whose error, at its own best rate, is taken from the others',
+        seed by seed.
+    """
+    groups: dict[tuple[str, float], dict[float, dict[int, float]]] = {}
+    for row in rows:
+        cells = groups.setdefault((row.schedule, row.horizon), {})
+        cells.setdefault(row.learning_rate, {})[row.seed] = row.error
+    own = {key: at_own_rate(errors) for key, errors in groups.items()}
+    lines = []
+    for (name, stop), errors in groups.items():
+        found, there = own[name, stop], own.get((rival, stop), {})
+        rates = sorted({rate for rate, _ in found.values()})
+        shared = found.keys() & there.keys() if name != rival else ()
+        less = [found[seed][1] - there[seed][1] for seed in sorted(shared)]
+        means = {rate: statistics.mean(e.values()) for rate, e in errors.items()}
+        worst = max(means, key=lambda rate: means[rate])
+        lines.append(
+            (
+                f"`{name}`",
+                f"{stop:g}",
+                mean_sd(error for _, error in found.values()),
+                ", ".join(f"{rate:g}" for rate in rates),
+                *(tested(less) if len(less) > 1 else [""] * 4),
+                f"{mean_sd(errors[worst].values())} at {worst:g}",
+            )
+        )
+    header = ("schedule", "stop", "error in % at its own best rate", "which")
+    minus = (f"minus `{rival}`", "n", "t", "limit")
+    return markdown_table((*header, *minus, "at its worst rate"), lines)
+
+
+def at_own_rate(errors: Errors) -> dict[int, tuple[float, float]]:
+    """Each seed's rate and error, where the other seeds have the lowest mean error.
+
+    The rates to choose from are those of all seeds; of equal ones the lowest is taken.
+    One seed alone has none.
+    """
+    seeds = sorted(set().union(*errors.values()))
+    rates = [rate for rate in sorted(errors) if len(errors[rate]) == len(seeds)]
+    if len(seeds) < 2 or not rates:
+        return {}
+
+    def others(rate: float, seed: int) -> float:
+        rest = [error for other, error in errors[rate].items() if other != seed]
+        # Equal counts of wrong examples are equal here, whatever was rounded.
+        return round(statistics.mean(rest), 3)
+
+    best = {seed: min(rates, key=lambda rate: others(rate, seed)) for seed in seeds}
+    return {seed: (rate, errors[rate][seed]) for seed, rate in best.items()}
 
 
 def times_figure(rows: Sequence[StoppedRun]) -> Figure:

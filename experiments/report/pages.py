@@ -10,6 +10,7 @@ from pathlib import Path
 
 from experiments.errors import UserError
 from experiments.report import batch_norm, windowed
+from experiments.report.anytime import StoppedRun, own_rates_table
 from experiments.report.comparison import (
     TARGET,
     ComparedRun,
@@ -95,6 +96,12 @@ def demo(name: str) -> str:
     return markdown_table(("schedule", *titles.values()), lines)
 
 
+def anytime_tables(workload: str) -> str:
+    """Errors at any stop, of each method at its own best rate and at its worst."""
+    rows = read_csv(STUDIES / "anytime.csv", StoppedRun)
+    return own_rates_table([row for row in rows if row.workload == workload])
+
+
 def windowed_tables(name: str) -> str:
     """What came out of the study of the windowed method."""
     if name == "walks":
@@ -131,6 +138,7 @@ TABLES: dict[str, Callable[[str], str]] = {
     "finals": finals,
     "requirements": requirements,
     "costs": lambda name: costs_table(name, RESULTS / "benchmark.csv"),
+    "anytime": anytime_tables,
     "tuning": lambda workload: tuning_table(workload, STUDIES),
     "demo": demo,
     "windowed": windowed_tables,

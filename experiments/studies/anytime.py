@@ -21,6 +21,7 @@ from pathlib import Path
 from experiments.report import figures
 from experiments.report.anytime import (
     StoppedRun,
+    own_rates_table,
     rates_figure,
     rates_table,
     times_figure,
@@ -61,7 +62,6 @@ METHODS: dict[str, tuple[float, ...]] = {
     "inverse_sqrt_average": (1.0,),
     "constant_average": (1.0,),
 }
-OURS, RIVAL = "autodrop", "linear_decay"
 
 
 def arms(workload: str) -> list[Arm]:
@@ -119,7 +119,8 @@ def report(runs: Runs, results: Path) -> None:
     print(f"table: {path}")
     for workload in dict.fromkeys(row.workload for row in rows):
         print(f"\n{workload}: error in %\n")
-        print(rates_table([row for row in rows if row.workload == workload]))
+        here = [row for row in rows if row.workload == workload]
+        print(f"{rates_table(here)}\n\n{own_rates_table(here)}")
     figures.save(times_figure(rows), results / "anytime.png")
     figures.save(rates_figure(rows), results / "anytime_rates.png")
 

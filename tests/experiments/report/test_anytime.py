@@ -1,0 +1,59 @@
+"""Each method at the rate that its other seeds choose, worked out by hand."""
+
+from experiments.report import pages
+from experiments.report.anytime import StoppedRun, at_own_rate, own_rates_table
+from experiments.report.csv_file import write_csv
+
+# At 0.1 and 0.2, seeds 0 to 2. Seed 0 does worst where the others do best.
+OURS = {0.1: (9.0, 4.0, 5.0), 0.2: (5.0, 6.0, 7.0)}
+RIVAL = {0.1: (8.0, 8.0, 7.0), 0.2: (9.0, 9.0, 9.0)}
+
+
+def by_seed(errors):
+    return {rate: dict(enumerate(of_rate)) for rate, of_rate in errors.items()}
+
+
+def test_a_seed_has_no_say_in_its_own_rate():
+    # Means of the others at 0.1, 0.2: 4.5, 6.5 of seed 0; 7, 6 of 1; 6.5, 5.5 of 2.
+    assert at_own_rate(by_seed(OURS)) == {0: (0.1, 9.0), 1: (0.2, 6.0), 2: (0.2, 7.0)}
+
+
+def test_of_equal_rates_the_lower_is_taken():
+    # 10 and 12 wrong of 450, and 11 twice: equal but for the digits that are kept.
+    errors = {0.1: (0.0, 2.22222, 2.66667), 0.2: (9.0, 2.44444, 2.44444)}
+    assert at_own_rate(by_seed(errors))[0] == (0.1, 0.0)
+
+
+def test_a_rate_that_a_seed_lacks_is_not_chosen():
+    errors = by_seed(OURS) | {0.05: {0: 0.0, 1: 0.0}}
+    assert {rate for rate, _ in at_own_rate(errors).values()} == {0.1, 0.2}
+
+
+def test_one_seed_has_no_rate_of_its_own():
+    assert at_own_rate({0.1: {0: 3.0}}) == {}
+
+
+def test_a_page_has_own_rates_differences_and_worst_rates(tmp_path, monkeypatch):
+    rows = [
+        StoppedRun("digits_mlp", name, rate, seed, 1.0, error, 0.0, 0)
+        for name, errors in {"autodrop": OURS, "linear_decay": RIVAL}.items()
+        for rate, of_rate in errors.items()
+        for seed, error in enumerate(of_rate)
+    ]
+    other = rows[0]._replace(workload="diamonds_mlp")
+    write_csv(tmp_path / "anytime.csv", StoppedRun._fields, [*rows, other])
+    monkeypatch.setattr(pages, "STUDIES", tmp_path)
+    page = pages.filled("<!-- table: anytime digits_mlp -->\n<!-- end -->")
+    lines = page.split("\n\n")[1].splitlines()[2:]
+    # Differences 9 - 8, 6 - 8, 7 - 7; sd sqrt(7 / 3), t = -1 / 3 / (sd / sqrt(3)).
+    assert lines == [
+        "| `autodrop` | 1 | 7.33 ± 1.53 | 0.1, 0.2 | -0.33 ± 1.53 | 3 | -0.38 | 4.30"
+        " | 6.00 ± 2.65 at 0.1 |",
+        "| `linear_decay` | 1 | 7.67 ± 0.58 | 0.1 |  |  |  |  | 9.00 ± 0.00 at 0.2 |",
+    ]
+
+
+def test_a_stop_without_a_rival_or_with_one_seed_has_no_difference():
+    rows = [StoppedRun("digits_mlp", "autodrop", 0.1, 0, 0.125, 3.0, 0.0, 0)]
+    _, _, line = own_rates_table(rows).splitlines()
+    assert line == "| `autodrop` | 0.125 | none |  |  |  |  |  | 3.00 at 0.1 |"
