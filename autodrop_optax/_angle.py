@@ -1,8 +1,8 @@
-"""The angle between two pytrees, in one pass over their leaves.
+"""The angle between two pytrees, as a rule in one pass over their leaves.
 
 The angle of Definition 1 (Teng, Wang, Choromanska, 2021) needs three sums over all
-parameters, <a, b>, <a, a> and <b, b>, in float32. Two things make that harder than
-it looks, both measured on CPU:
+parameters, <a, b>, <a, a> and <b, b>, in float32. Three things make that harder than
+it looks, all measured on CPU:
 
 * Written as three ``jnp.sum``, XLA reads the trees three times. One variadic
   ``lax.reduce`` reads them once, but adds serially: at 10^7 parameters in a leaf its
@@ -12,13 +12,16 @@ it looks, both measured on CPU:
 * XLA's partitioner does not split a variadic reduction: every device would gather
   the whole leaf. A leaf that may be spread over devices takes three ``jnp.sum``,
   which become one scalar all-reduce each.
+* XLA compiles a kernel for each leaf and pass, and compiling one takes longer than
+  running it. So all passes are turns of one loop, which differ by numbers alone.
 
 Where float32 sums cannot give the angle (norms near the ends of the range, angles
-near 0 or 180 degrees, where arccos has no accuracy left) a second, scaled measurement
-replaces the result. It runs only then.
+near 0 or 180 degrees, where arccos has no accuracy left) more passes follow, over the
+same trees times other factors.
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -28,20 +31,24 @@ import numpy as np
 import optax
 from jax import lax
 
-from autodrop_optax._once import once
 from autodrop_optax._params import check_match
+from autodrop_optax._placement import on_mesh_of
 from autodrop_optax._trees import inexact_leaves, step_between, widen
 
 # A leaf of n elements is laid out as (_CHUNKS, n / _BLOCK, _ROW). A serial sum runs
 # over _ROW elements, each already the sum of _CHUNKS terms. Longer rows are less
-# accurate and no faster; more chunks keep the adders busy, until XLA stops fusing.
-_ROW, _CHUNKS = 64, 4
+# accurate and no faster; more chunks keep the adders busy and take longer to compile.
+_ROW, _CHUNKS = 64, 2
 _BLOCK = _CHUNKS * _ROW
 _LARGE = 2**15  # elements: leaves from here on are worth a reduction of their own
 
 # Beyond |cos| = 0.99 (angles under 8 or over 172 degrees) a rounding of 1e-7 in the
 # cosine would already be worth 4e-5 degrees, and ten times that at one degree.
 _MAX_COSINE = 0.99
+
+# What a vector is multiplied or divided by, once or several times, until the sum of
+# its squares is a normal number. A power of two: it rounds nothing.
+_RESCALING = 2.0**60
 
 T = TypeVar("T")
 Parts = list[jax.Array]  # real arrays of 32 bits or more
@@ -134,118 +141,129 @@ def _parts(leaves) -> list[jax.Array]:
     return parts
 
 
+class _Pass(NamedTuple):
+    """What a pass over the trees found, and the factors of the one that follows.
+
+    It measures u = f_0 a - f_1 b and v = f_2 a + f_3 b.
+    """
+
+    left: jax.Array  # passes that there may be yet, int32
+    scales: tuple[jax.Array, jax.Array]  # that bring a and b into range
+    factors: tuple[jax.Array, ...]
+    mixed: jax.Array  # whether u and v are difference and sum of unit vectors, or a, b
+    turn: Turn
+
+
 def _measure(vectors: Callable[[T], tuple[Parts, Parts]], operands: T) -> Turn:
-    """The angle between ``a`` and ``b``, the pair ``vectors(operands)``."""
+    """The angle between ``a`` and ``b``, the pair ``vectors(operands)``.
+
+    The first pass takes the angle from its cosine. Where a norm is out of range, passes
+    with other scales follow; where the angle is near 0 or 180 degrees, a last one by
+    Kahan's formula, 2 atan2(|u|, |v|), u and v the difference and sum of unit vectors.
+    """
     a, b = vectors(operands)
     size = sum(x.size for x in a)
+    turn = Turn(jnp.float32(jnp.inf), jnp.float32(0), jnp.bool_(True))
     if size == 0:
-        return Turn(jnp.float32(jnp.inf), jnp.float32(0), jnp.bool_(True))
-    ab, aa, bb = _products(a, b)
+        return turn
+    dtype = np.result_type(*(x.dtype for x in (*a, *b)))  # that of the factors, too
     # Squares below `tiny` are lost: all of them together must not matter.
     info = jnp.finfo(jnp.float32)
     least, most = size * float(info.tiny) / float(info.eps), float(info.max)
-    trusted = (aa > least) & (bb > least) & (aa < most) & (bb < most)
-    ab, aa, bb = (jnp.where(trusted, x, 1) for x in (ab, aa, bb))
-    cosine = ab / jnp.sqrt(aa) / jnp.sqrt(bb)
-    angle = jnp.degrees(jnp.arccos(jnp.clip(cosine, -1.0, 1.0)))
-    turn = Turn(angle, jnp.sqrt(aa), trusted)
-    trusted &= jnp.abs(cosine) < _MAX_COSINE
-    return once(~trusted, lambda _: _measure_scaled(vectors, operands), turn)
+    # As many scales bring the dtype's largest and smallest numbers into range.
+    rescalings = math.ceil(jnp.finfo(dtype).maxexp / math.log2(_RESCALING)) - 1
+
+    def into_range(scale: jax.Array, square: jax.Array) -> jax.Array:
+        scale = jnp.where(square <= least, scale * _RESCALING, scale)
+        return jnp.where(square >= most, scale / _RESCALING, scale)
+
+    def measure_again(now: _Pass) -> _Pass:
+        # Tied to the factors: what does not change from turn to turn XLA might compute
+        # ahead of the loop, and write to memory.
+        tied, now = lax.optimization_barrier((operands, now))
+        f = now.factors
+
+        def combine(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+            x, y = x.astype(dtype), y.astype(dtype)
+            return f[0] * x - f[1] * y, f[2] * x + f[3] * y
+
+        pairs = [combine(*pair) for pair in zip(*vectors(tied), strict=True)]
+        uv, uu, vv = _products(pairs)
+        u, v = jnp.sqrt(uu), jnp.sqrt(vv)
+        known = (uu > least) & (uu < most) & (vv > least) & (vv < most)
+        cosine = jnp.where(known, uv, 0) / jnp.where(known, u, 1)
+        cosine = jnp.clip(cosine / jnp.where(known, v, 1), -1.0, 1.0)
+        by_cosine = jnp.where(known, jnp.degrees(jnp.arccos(cosine)), jnp.inf)
+        by_units = jnp.degrees(2 * jnp.arctan2(u, v))
+        norm = (u.astype(dtype) / now.scales[0]).astype(jnp.float32)
+        norm = jnp.where(jnp.isfinite(norm), norm, jnp.inf)
+
+        p, q = scales = tuple(map(into_range, now.scales, (uu, vv)))
+        # Of length two, so that no factor is below the dtype's normal numbers.
+        norms = (jnp.where(known, x, 1).astype(dtype) for x in (u, v))
+        units = tuple(2 * x / y for x, y in zip(scales, norms, strict=True))
+        zero = jnp.zeros_like(p)
+        done = now.mixed | known & (jnp.abs(cosine) < _MAX_COSINE)
+        return _Pass(
+            left=jnp.where(done, 0, now.left - 1),
+            scales=scales,
+            factors=tuple(
+                jnp.where(known, x, y)
+                for x, y in zip(2 * units, (p, zero, zero, q), strict=True)
+            ),
+            mixed=known,
+            turn=Turn(
+                angle=jnp.where(now.mixed, by_units, by_cosine),
+                norm=jnp.where(now.mixed, now.turn.norm, norm),
+                finite=jnp.where(now.mixed, now.turn.finite, jnp.isfinite(norm)),
+            ),
+        )
+
+    one, zero = jnp.ones((), dtype), jnp.zeros((), dtype)
+    left = jnp.int32(rescalings + 2)
+    first = _Pass(left, (one, one), (one, zero, zero, one), jnp.bool_(False), turn)
+    first = jax.tree.map(functools.partial(on_mesh_of, min(a, key=jnp.size)), first)
+    return lax.while_loop(lambda now: now.left > 0, measure_again, first).turn
 
 
-def _products(a: Parts, b: Parts) -> list[jax.Array]:
-    """The sums <a, b>, <a, a> and <b, b>, in one pass over what is on one device."""
+def _products(pairs: Sequence[tuple[jax.Array, jax.Array]]) -> list[jax.Array]:
+    """The sums <u, v>, <u, u> and <v, v>, in one pass over what is on one device."""
 
-    def terms(x: jax.Array, y: jax.Array) -> Terms:
-        x, y = x.astype(jnp.float32), y.astype(jnp.float32)
-        return x * y, x * x, y * y
+    def terms(u: jax.Array, v: jax.Array) -> Terms:
+        u, v = u.astype(jnp.float32), v.astype(jnp.float32)
+        return u * v, u * u, v * v
 
     def join(left: Terms, right: Terms) -> Terms:
         return tuple(p + q for p, q in zip(left, right, strict=True))
 
-    def sum_rows(x: jax.Array, y: jax.Array) -> Terms:
+    def sum_rows(u: jax.Array, v: jax.Array) -> Terms:
         shape = (_CHUNKS, -1, _ROW)
-        pairs = zip(x.reshape(shape), y.reshape(shape), strict=True)
-        joined = functools.reduce(join, (terms(p, q) for p, q in pairs))
+        chunks = zip(u.reshape(shape), v.reshape(shape), strict=True)
+        joined = functools.reduce(join, (terms(p, q) for p, q in chunks))
         zeros = (np.float32(0),) * len(joined)
         return tuple(lax.reduce(joined, zeros, join, dimensions=(1,)))
 
     results: list[Terms] = []  # each three vectors, still to be added up
     rest: list[tuple[jax.Array, jax.Array]] = []
-    for x, y in zip(a, b, strict=True):
-        if not _on_one_device(x):
-            results.append(tuple(jnp.sum(term)[None] for term in terms(x, y)))
+    for u, v in pairs:
+        if not _on_one_device(u):
+            results.append(tuple(jnp.sum(term)[None] for term in terms(u, v)))
             continue
-        x, y = x.ravel(), y.ravel()
-        size = x.size // _BLOCK * _BLOCK if x.size >= _LARGE else 0
+        u, v = u.ravel(), v.ravel()
+        size = u.size // _BLOCK * _BLOCK if u.size >= _LARGE else 0
         if size:
-            results.append(sum_rows(x[:size], y[:size]))
-        if size < x.size:
-            rest.append((x[size:], y[size:]))
+            results.append(sum_rows(u[:size], v[:size]))
+        if size < u.size:
+            rest.append((u[size:], v[size:]))
     if rest:
         # What is left of large leaves, and all of the small ones, as one leaf more:
         # to reduce each by itself takes XLA long to compile.
-        x, y = (_concatenate(vectors) for vectors in zip(*rest, strict=True))
-        padding = (0, -x.size % _BLOCK)
-        results.append(sum_rows(jnp.pad(x, padding), jnp.pad(y, padding)))
-    return [jnp.sum(_concatenate(column)) for column in zip(*results, strict=True)]
-
-
-def _measure_scaled(vectors: Callable[[T], tuple[Parts, Parts]], operands: T) -> Turn:
-    """The angle by Kahan's formula, 2 atan2(|u - v|, |u + v|), of unit vectors.
-
-    Accurate at every angle and every norm: the vectors are divided by their largest
-    magnitudes, and then by their norms. Plain sums read the leaves several times, but
-    are compiled soon, and this runs seldom.
-    """
-    # float64 may hold what float32 cannot.
-    dtype = np.result_type(*(x.dtype for tree in vectors(operands) for x in tree))
-    tiny = float(jnp.finfo(dtype).tiny)
-
-    def leaves(known: Terms) -> tuple[Parts, Parts, Terms]:
-        # Tied to what is known before: what several sums have in common XLA would
-        # compute once, ahead of them, and write to memory.
-        tied, known = lax.optimization_barrier((operands, known))
-        a, b = map(_with_small_ones_joined, vectors(tied))
-        return a, b, known
-
-    def total(term: Callable[..., jax.Array], *known: jax.Array) -> jax.Array:
-        a, b, known = leaves(known)
-        wide = ((x.astype(dtype), y.astype(dtype)) for x, y in zip(a, b, strict=True))
-        return jnp.sum(jnp.stack([jnp.sum(term(x, y, *known)) for x, y in wide]))
-
-    def scale(tree: Parts) -> jax.Array:
-        largest = jnp.max(jnp.stack([jnp.max(jnp.abs(x), initial=0) for x in tree]))
-        return jnp.clip(1 / largest.astype(dtype), tiny, 1 / tiny)
-
-    p, q = map(scale, leaves(())[:2])
-    aa = total(lambda x, y, p: jnp.square(x * p), p)
-    u = lax.rsqrt(jnp.where(aa == 0, 1, aa))
-    bb = total(lambda x, y, q, u: jnp.square(y * q), q, u)
-    v = lax.rsqrt(jnp.where(bb == 0, 1, bb))
-    units = p, q, u, v
-    far = total(lambda x, y, p, q, u, v: jnp.square(x * p * u - y * q * v), *units)
-    near = total(
-        lambda x, y, p, q, u, v, _: jnp.square(x * p * u + y * q * v), *units, far
-    )
-    angle = jnp.degrees(2 * jnp.arctan2(jnp.sqrt(far), jnp.sqrt(near)))
-    exists = (aa > 0) & (bb > 0) & jnp.isfinite(aa) & jnp.isfinite(bb)
-    angle = jnp.where(exists, angle, jnp.inf)
-    norm = jnp.where(aa > 0, 1 / u / p, jnp.where(aa == 0, 0, jnp.inf))
-    return Turn(angle.astype(jnp.float32), norm.astype(jnp.float32), jnp.isfinite(norm))
-
-
-def _with_small_ones_joined(leaves: Parts) -> Parts:
-    """The same elements in fewer leaves, as far as those lie on one device."""
-    small = [x.size < _LARGE and _on_one_device(x) for x in leaves]
-    joined = [x.ravel() for x, is_small in zip(leaves, small, strict=True) if is_small]
-    large = [x for x, is_small in zip(leaves, small, strict=True) if not is_small]
-    return large + ([_concatenate(joined)] if joined else [])
-
-
-def _concatenate(vectors: Sequence[jax.Array]) -> jax.Array:
-    dtype = np.result_type(*(x.dtype for x in vectors))
-    return jnp.concatenate([x.astype(dtype) for x in vectors])
+        u, v = (jnp.concatenate(vectors) for vectors in zip(*rest, strict=True))
+        padding = (0, -u.size % _BLOCK)
+        results.append(sum_rows(jnp.pad(u, padding), jnp.pad(v, padding)))
+    columns = [jnp.concatenate(column) for column in zip(*results, strict=True)]
+    # Else XLA would sum each vector, in two kernels, and then add the sums.
+    return [jnp.sum(column) for column in lax.optimization_barrier(columns)]
 
 
 def _on_one_device(x: jax.Array) -> bool:
