@@ -58,6 +58,7 @@ def gathers(text):
 
 def scalar_reductions_alone(text):
     """Whether there are all-reduces, and each is of scalars."""
+    text = re.sub(r"/\*index=\d+\*/", "", text)
     shapes = re.findall(r"= \(?([^=]*?)\)? all-reduce(?:-start)?\(", text)
     return shapes and all(re.fullmatch(r"(f32\[\](, )?)+", s) for s in shapes)
 
