@@ -23,7 +23,7 @@
 #
 # The runs themselves are not made here: their results are committed, one line a run. The
 # rules, written before the runs, stand in the
-# [experiments' README](https://github.com/REPOSITORY_OWNER/autodrop_optax/blob/main/experiments/README.md#schedules-on-equal-terms).
+# [the studies' page](https://github.com/REPOSITORY_OWNER/autodrop_optax/blob/main/experiments/studies/README.md#schedules-on-equal-terms).
 
 # %%
 # In Colab: installs the package and fetches the repository's experiments. Elsewhere:

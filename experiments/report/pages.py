@@ -12,9 +12,9 @@ from experiments.errors import UserError
 from experiments.report import batch_norm, windowed
 from experiments.report.anytime import StoppedRun, own_rates_table
 from experiments.report.comparison import (
-    TARGET,
+    BASELINES,
     ComparedRun,
-    differences_table,
+    by_schedule,
     finals_table,
     pairs_table,
     summary_table,
@@ -46,10 +46,18 @@ def compared(name: str) -> list[ComparedRun]:
     return read_csv(STUDIES / f"{name}.csv", ComparedRun)
 
 
-def differences(names: str) -> str:
-    """A study's differences to multi-step, or to the arm named behind the study."""
-    name, _, baseline = names.partition(" ")
-    return differences_table(compared(name), baseline or TARGET)
+def summary(names: str) -> str:
+    """The schedules of one or several tables: `TABLE ... [minus SCHEDULE ...]`.
+
+    One that several have is that of the first.
+    """
+    tables, _, baselines = names.partition(" minus ")
+    groups: dict[str, list[ComparedRun]] = {}
+    for table in tables.split():
+        for name, group in by_schedule(compared(table)).items():
+            groups.setdefault(name, group)
+    rows = [run for group in groups.values() for run in group]
+    return summary_table(rows, baselines.split() or BASELINES)
 
 
 def finals(names: str) -> str:
@@ -132,14 +140,13 @@ def batch_norm_tables(name: str) -> str:
 
 
 TABLES: dict[str, Callable[[str], str]] = {
-    "summary": lambda name: summary_table(compared(name)),
-    "differences": differences,
+    "summary": summary,
     "pairs": lambda name: pairs_table(compared(name)),
     "finals": finals,
     "requirements": requirements,
     "costs": lambda name: costs_table(name, RESULTS / "benchmark.csv"),
     "anytime": anytime_tables,
-    "tuning": lambda workload: tuning_table(workload, STUDIES),
+    "tuning": lambda _: tuning_table(STUDIES),
     "demo": demo,
     "windowed": windowed_tables,
     "batch_norm": batch_norm_tables,

@@ -37,10 +37,14 @@ def t_limit(n: int) -> float:
     return float(stats.t.ppf(0.975, n - 1))
 
 
-def tested(differences: Sequence[float]) -> tuple[str, str, str, str]:
-    """Cells: mean ± sd, n, t, bold where it exceeds its limit, and that limit."""
-    n = len(differences)
-    t, limit = t_statistic(differences), t_limit(n)
-    mean, sd = statistics.mean(differences), statistics.stdev(differences)
-    verdict = f"**{t:+.2f}**" if abs(t) > limit else f"{t:+.2f}"
-    return f"{mean:+.2f} ± {sd:.2f}", str(n), verdict, f"{limit:.2f}"
+def told_apart(differences: Sequence[float]) -> bool:
+    """Whether a two-sided t test at 5 % tells n values, two or more, from 0."""
+    return abs(t_statistic(differences)) > t_limit(len(differences))
+
+
+def difference(values: Sequence[float]) -> str:
+    """Mean ± sd with a sign, bold where told apart from 0; nothing of under two."""
+    if len(values) < 2:
+        return ""
+    text = f"{statistics.mean(values):+.2f} ± {statistics.stdev(values):.2f}"
+    return f"**{text}**" if told_apart(values) else text

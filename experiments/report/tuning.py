@@ -41,12 +41,20 @@ def validation_errors(workload: str, results: Path) -> dict[float, float]:
     return {rate: statistics.mean(values) for rate, values in sorted(errors.items())}
 
 
-def tuning_table(workload: str, results: Path) -> str:
-    """The validation error at each rate; the lowest is bold."""
-    errors = validation_errors(workload, results)
-    if not errors:
-        raise FileNotFoundError(f"no rates of {workload} in {results / TUNING}")
-    best = tuned_rate(workload, results)
-    cells = {f"{r:g}": f"{e:.2f}" for r, e in errors.items()}
-    cells[f"{best:g}"] = f"**{cells[f'{best:g}']}**"
-    return markdown_table(["rate", *cells], [[f"`{workload}`", *cells.values()]])
+def tuning_table(results: Path) -> str:
+    """The validation error of each workload at each rate; the lowest is bold."""
+    path = results / TUNING
+    workloads = dict.fromkeys(run.workload for run in read_csv(path, TunedRun))
+    errors = {name: validation_errors(name, results) for name in workloads}
+    rates = sorted(set().union(*errors.values()))
+
+    def cell(workload: str, rate: float) -> str:
+        if rate not in errors[workload]:
+            return ""
+        mark = "**" if rate == tuned_rate(workload, results) else ""
+        return f"{mark}{errors[workload][rate]:.2f}{mark}"
+
+    return markdown_table(
+        ["rate", *(f"{rate:g}" for rate in rates)],
+        [[f"`{name}`", *(cell(name, rate) for rate in rates)] for name in errors],
+    )

@@ -1,16 +1,16 @@
 """The windowed method beside schedules that look at nothing."""
 
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple, TypeVar
 
-import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from autodrop_optax.plot import COLORS
 from experiments.report.outcome import Outcome
-from experiments.report.statistics import mean_sd, t_statistic
+from experiments.report.statistics import difference, mean_sd
 from experiments.report.tables import markdown_table
 from experiments.run.metrics import Row
 
@@ -71,22 +71,19 @@ def errors_table(runs: Sequence[WindowedRun | Outcome]) -> str:
 
 
 def differences_table(runs: Sequence[WindowedRun]) -> str:
-    """The windowed method minus each control, seed by seed, with Student's t."""
+    """The windowed method minus each control, seed by seed; bold where told apart."""
     lines = []
-    for workload, name in WORKLOADS.items():
-        for control in ("matched_exponential", "exponential", "linear_decay"):
+    for control in ("matched_exponential", "exponential", "linear_decay"):
+        cells = []
+        for workload in WORKLOADS:
             ours, theirs = (
                 {run.seed: run.final_error for run in select(runs, workload, schedule)}
                 for schedule in ("windowed_autodrop", control)
             )
-            gaps = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
-            if len(gaps) < 2:
-                continue
-            mean = f"{np.mean(gaps):+.2f} ± {np.std(gaps, ddof=1):.2f}"
-            t = f"{t_statistic(gaps):+.2f}"
-            lines.append([name, SCHEDULES[control], mean, str(len(gaps)), t])
-    header = ["workload", "windowed minus", "points of error", "n", "t"]
-    return markdown_table(header, lines)
+            shared = [seed for seed in ours if seed in theirs]
+            cells.append(difference([ours[seed] - theirs[seed] for seed in shared]))
+        lines.append([SCHEDULES[control], *cells])
+    return markdown_table(["windowed AutoDrop minus", *WORKLOADS.values()], lines)
 
 
 def spacing_table(runs: Sequence[WindowedRun]) -> str:
@@ -114,26 +111,23 @@ def course(runs: Sequence[WindowedRun]) -> list[str]:
 
 
 def walks_table(walks: Iterable[Walk]) -> str:
-    """The same without any signal."""
-    lines = []
-    for case, group in groupby(
-        sorted(walks, key=lambda walk: walk[:4]), key=lambda walk: walk[:4]
-    ):
-        inputs, parameters, smoothing, two_sided = case
-        found = list(group)
-        lines.append(
-            [
-                inputs,
-                str(parameters),
-                smoothing,
-                "two" if two_sided else "one",
-                mean_sd((walk.num_drops for walk in found), ".1f"),
-                mean_sd(walk.spacing for walk in found),
-                mean_sd(walk.share for walk in found),
-            ]
-        )
-    header = ["parameters are a", "their number", "smoothing in", "sided", "drops"]
-    return markdown_table([*header, "windows per drop", "share"], lines)
+    """The same without any signal: windows per drop and the share, means."""
+    cases: dict[tuple[str, int], dict[str, list[Walk]]] = {}
+    for walk in sorted(walks, key=lambda walk: walk[:4]):
+        columns = cases.setdefault((walk.inputs, walk.parameters), {})
+        sided = "two-sided" if walk.two_sided else "one-sided"
+        columns.setdefault(f"in {walk.smoothing}, {sided}", []).append(walk)
+    titles = list(next(iter(cases.values())))
+    lines = [
+        (inputs, str(parameters), *(_spacing(columns[title]) for title in titles))
+        for (inputs, parameters), columns in cases.items()
+    ]
+    return markdown_table(["parameters are a", "their number", *titles], lines)
+
+
+def _spacing(walks: Sequence[Walk]) -> str:
+    spacing = statistics.mean(walk.spacing for walk in walks)
+    return f"{spacing:.1f} ({statistics.mean(walk.share for walk in walks):.2f})"
 
 
 def window_steps_table(runs: Iterable[WindowedRun]) -> str:

@@ -35,7 +35,7 @@ class Preset:
     config: RunConfig
     what: str
     why: str
-    expected: str = "see the table of results in experiments/README.md."
+    expected: str = "see docs/evidence.md."
     time: str = "as long as the others."
 
     def __str__(self) -> str:

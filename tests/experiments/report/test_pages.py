@@ -11,9 +11,9 @@ from experiments.errors import UserError
 from experiments.report import pages
 from experiments.report.comparison import (
     ComparedRun,
-    differences_table,
     finals_table,
     pairs_table,
+    summary_table,
 )
 from experiments.report.csv_file import read_csv, write_csv
 from experiments.report.statistics import t_statistic
@@ -46,7 +46,8 @@ def test_what_stands_between_the_marks_is_made_anew(rows, tmp_path, monkeypatch)
     assert text.startswith("before\n<!-- table: summary x -->\n\n| schedule |")
     assert text.endswith("|\n\n<!-- end -->\nafter\n")
     assert "old" not in text
-    assert "| `cosine` | 3 | 10.00 ± 1.32 |" in text
+    # -1, -1.5, -0.5: mean -1, sd 0.5, t = -1 / (0.5 / sqrt(3)), not told from 0.
+    assert "| `cosine` | 3 | 10.00 ± 1.32 | -1.00 ± 0.50 | 2 |" in text
     assert pages.filled(text) == text
 
 
@@ -60,14 +61,21 @@ def test_a_mark_without_a_table_is_an_error(mark, message, tmp_path, monkeypatch
         pages.filled(f"<!-- table: {mark} -->\n<!-- end -->")
 
 
-def test_differences_by_hand(rows):
-    # -1, -1.5, -0.5: mean -1, sd 0.5, t = -1 / (0.5 / sqrt(3)).
-    table = differences_table(rows)
-    assert "| `cosine` | -1.00 ± 0.50 | 3 | -3.46 | 4.30 |" in table
-    assert "| `multistep` |" not in table
+def test_schedules_of_several_tables_stand_together(rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(pages, "STUDIES", tmp_path)
+    write_csv(tmp_path / "x.csv", ComparedRun._fields, rows)
+    others = [row._replace(final_error=row.final_error + 9) for row in rows]
+    others += [row._replace(schedule="new") for row in rows[3:]]
+    write_csv(tmp_path / "y.csv", ComparedRun._fields, others)
+    page = pages.filled("<!-- table: summary x y minus cosine -->\n<!-- end -->")
+    assert page.split("\n\n")[1].splitlines()[2:] == [
+        "| `multistep` | 3 | 11.00 ± 1.00 | +1.00 ± 0.50 | 2 |",
+        "| `cosine` | 3 | 10.00 ± 1.32 |  | 2 |",
+        "| `new` | 3 | 10.00 ± 1.32 | +0.00 ± 0.00 | 2 |",
+    ]
 
 
-def test_a_difference_beyond_the_limit_is_marked(rows):
+def test_a_difference_beyond_the_limit_is_bold(rows):
     surer = [
         row._replace(final_error=row.final_error - 0.5 * (row.seed == 0))
         if row.schedule == "cosine"
@@ -75,9 +83,9 @@ def test_a_difference_beyond_the_limit_is_marked(rows):
         for row in rows
     ]
     # -1.5, -1.5, -0.5 still is not; nearly equal ones are.
-    assert "**" not in differences_table(surer)
+    assert "**" not in summary_table(surer)
     equal = [r._replace(final_error=8.0 + r.seed + 0.01 * r.seed) for r in rows[3:]]
-    assert "**" in differences_table([*rows[:3], *equal])
+    assert "| **-1.99 ± 0.01** |" in summary_table([*rows[:3], *equal])
 
 
 def test_finals_mark_what_the_test_tells_apart(rows):
@@ -94,13 +102,6 @@ def test_finals_mark_what_the_test_tells_apart(rows):
         "| `cosine` | **9.01 ± 1.01** | 10.00 ± 1.32 |  |",
         "| `far` | *18.01 ± 1.01* | *18.01 ± 1.01* |  |",
     ]
-
-
-def test_differences_to_another_arm(rows, tmp_path, monkeypatch):
-    monkeypatch.setattr(pages, "STUDIES", tmp_path)
-    write_csv(tmp_path / "x.csv", ComparedRun._fields, rows)
-    page = "<!-- table: differences x cosine -->\n<!-- end -->"
-    assert "| `multistep` | +1.00 ± 0.50 | 3 | +3.46 | 4.30 |" in pages.filled(page)
 
 
 def test_pairs_are_of_the_same_setting():
@@ -121,7 +122,7 @@ def test_pairs_are_of_the_same_setting():
     )
     (line,) = table.splitlines()[2:]
     name = "`scaled_epoch_autodrop_rate0.1`"
-    assert line == f"| {name} | -1.00 ± 0.50 | 3 | -3.46 | 4.30 | 7; 7; 7 |"
+    assert line == f"| {name} | 3 | -1.00 ± 0.50 | 7; 7; 7 |"
 
 
 def test_every_committed_row_is_finite_and_has_its_record():
