@@ -27,7 +27,9 @@ from autodrop_optax._checks import (
     as_array,
     check_count_or_array,
     check_number,
+    explain_arguments,
     require_params,
+    require_state,
 )
 from autodrop_optax._once import once
 from autodrop_optax._params import check_match, measurable
@@ -115,10 +117,15 @@ class AutoDropState(NamedTuple):
             "max_angle": hyper.max_angle,
             "steps_since_drop": self.steps_since_drop,
             "next_check": _whole(self.check_time),
-            "at_floor": self.rate_scale <= hyper.min_scale,
+            "at_floor": jnp.less_equal(self.rate_scale, hyper.min_scale),
         }
 
 
+@explain_arguments(
+    "autodrop() takes options by name, and no learning rate: it scales what the"
+    " optimizer does. Put it last: optax.chain(optax.adamw(1e-3), autodrop()). The"
+    " published method, which is told a rate and a threshold, is epoch_autodrop(0.1)."
+)
 def autodrop(
     *,
     drop_factor: jax.typing.ArrayLike = 0.5,
@@ -294,6 +301,7 @@ def autodrop(
 
     def update_fn(updates, state, params=None, **extra_args) -> Any:
         del extra_args
+        require_state(state, AutoDropState, "autodrop")
         params = require_params(params, "autodrop")
         adopted = jax.tree.map(on_mesh_of, state.hyperparams, hyperparams())
         state = _observe(state._replace(hyperparams=adopted), params)

@@ -3,15 +3,39 @@
 Python and NumPy numbers are checked; arrays and tracers pass.
 """
 
+import functools
+import inspect
 import operator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from autodrop_optax._params import as_arrays
+from autodrop_optax._params import as_arrays, one_copy
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def explain_arguments(remedy: str) -> Callable[[F], F]:
+    """Adds ``remedy`` to the TypeError of arguments that a function does not have."""
+
+    def decorate(function: F) -> F:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def call(*args, **kwargs):
+            try:
+                signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{function.__name__}: {error}. {remedy}") from None
+            return function(*args, **kwargs)
+
+        return call  # type: ignore[return-value]
+
+    return decorate
 
 
 def check_rates(
@@ -172,3 +196,21 @@ def require_params(params: optax.Params | None, name: str) -> optax.Params:
             " update(updates, state, params)."
         )
     return as_arrays(params)
+
+
+def require_state(state: Any, kind: type, name: str) -> None:
+    """Checks that ``update`` was given one state of its own transformation.
+
+    Raises:
+      ValueError: it is something else, or several states stacked.
+    """
+    if isinstance(state, kind):
+        copies = jnp.shape(state.rate_scale)  # pyright: ignore[reportAttributeAccessIssue]
+        if copies:
+            raise ValueError(f"update of {name} got a state with {one_copy(copies)}")
+    else:
+        raise ValueError(
+            f"update of {name} got a {type(state).__name__} in place of its state. Call"
+            " update(updates, state, params) with the state that optimizer.init(params)"
+            " made, of the same optimizer; restore a checkpoint with that as target."
+        )

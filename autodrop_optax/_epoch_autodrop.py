@@ -41,6 +41,7 @@ from autodrop_optax._checks import (
     check_number,
     check_rates,
     require_params,
+    require_state,
 )
 from autodrop_optax._once import once
 from autodrop_optax._params import check_match, measurable
@@ -339,6 +340,7 @@ def epoch_autodrop(
 
     def update_fn(updates, state, params=None, **extra_args) -> Any:
         del extra_args
+        require_state(state, EpochAutoDropState, "epoch_autodrop")
         state = adopt_hyperparams(state)
         if steps_per_epoch is not None:
             params = require_params(params, "epoch_autodrop(..., steps_per_epoch=...)")

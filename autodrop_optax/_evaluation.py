@@ -47,9 +47,10 @@ def autodrop_eval_params(
       >>> autodrop_eval_params(state, params)["w"].tolist()  # the one value so far
       [1.0, 1.0, 1.0]
     """
+    call = "autodrop_eval_params(opt_state, params)"
     found = [
         (path, state)
-        for path, state in find_states(opt_state)
+        for path, state in find_states(opt_state, params, call)
         if isinstance(state, AutoDropState)
     ]
     if not found:

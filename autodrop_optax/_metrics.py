@@ -1,5 +1,6 @@
 """What there is to log."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import jax
 import optax
 from jax.tree_util import DictKey, SequenceKey
 
-from autodrop_optax._states import find_states
+from autodrop_optax._states import find_states, is_state
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -80,7 +81,7 @@ def autodrop_metrics(opt_state: optax.OptState) -> dict[str, jax.Array]:
       Of epochs alone:
 
       * ``delay_count``: k, epochs into the delay; 0 outside of it.
-      * ``epoch``: epochs finished.
+      * ``epoch``: epochs finished; it stays 0 where nobody calls :func:`end_epoch`.
       * ``epochs_since_drop``: epochs since the last drop, or since the start.
       * ``averaged``: true right after an epoch end that moved the parameters: the
         moment to recompute BatchNorm statistics or to reset a moving average.
@@ -93,8 +94,19 @@ def autodrop_metrics(opt_state: optax.OptState) -> dict[str, jax.Array]:
     Raises:
       ValueError: ``opt_state`` has no state of AutoDrop, or one that a checkpoint
         restored without a target has made a plain dictionary.
+
+    Warns:
+      UserWarning: AutoDrop is a link in front of Adam or a relative in the same chain,
+        which cancels whatever scales its gradients.
     """
     found = find_states(opt_state)
+    for name in sorted(_cancelling_behind(opt_state)):
+        warnings.warn(
+            "AutoDrop is in front of an optimizer that cancels any scaling of its"
+            f" gradients ({name}): its drops change nothing. Put it last:"
+            " optax.chain(optax.adamw(1e-3), autodrop()).",
+            stacklevel=2,
+        )
     prefixes = [f"{name}/" for name in _names([path for path, _ in found])]
     if len(found) == 1:
         prefixes = [""]
@@ -103,6 +115,35 @@ def autodrop_metrics(opt_state: optax.OptState) -> dict[str, jax.Array]:
         for prefix, (_, state) in zip(prefixes, found, strict=True)
         for key, value in state.metrics().items()
     )
+
+
+# Of optax's optimizers that divide by a norm of the gradients so far, or take signs.
+_CANCELLING = {
+    "ScaleByAdamState", "ScaleByAdanState", "ScaleByAmsgradState", "ScaleByBeliefState",
+    "ScaleByLionState", "ScaleByNovogradState", "ScaleByRStdDevState",
+    "ScaleByRmsState", "FactoredState",
+}  # fmt: skip
+
+
+def _cancelling_behind(opt_state: Any) -> set[str]:
+    """The optimizers that cancel the scale of an AutoDrop in front of them.
+
+    A chain's state is a plain tuple. AutoDrop must be a link of it itself: a tuple of
+    the states of two networks' optimizers is no chain.
+    """
+    names = set()
+    for chain in filter(_is_chain, jax.tree.leaves(opt_state, is_leaf=_is_chain)):
+        for i, link in enumerate(chain):
+            if is_state(link):  # the links behind it, with those of chains among them
+                behind = jax.tree.leaves(chain[i:], is_leaf=lambda x: not _is_chain(x))
+                names |= {type(state).__name__ for state in behind}
+            else:
+                names |= _cancelling_behind(link)
+    return names & _CANCELLING
+
+
+def _is_chain(node: Any) -> bool:
+    return type(node) is tuple
 
 
 def _names(paths: Sequence[Any]) -> list[str]:

@@ -129,9 +129,11 @@ def check_match(
         if any(kind.__module__.startswith("flax.nnx") for kind in type(a).__mro__):
             remedy = (
                 "With NNX use autodrop_optax.flax, whose functions take the model and"
-                " its nnx.Optimizer."
+                " its nnx.Optimizer, as eval_model(model, optimizer)."
             )
-        detail = only[0] if only else f"{a_tree} vs {b_tree}"
+        elif hasattr(a, "opt_state"):
+            remedy = "Of a TrainState pass its params: state.params."
+        detail = only[0] if only else f"{a_tree!s:.100} vs {b_tree!s:.100}"
         raise ValueError(
             f"{a_name} and {b_name} differ in structure: {detail}. {remedy}"
         )
@@ -143,12 +145,23 @@ def check_match(
     for place, x in ours.items():
         y, differ = theirs[place], f"{a_name} and {b_name} differ in"
         if jnp.shape(x) != jnp.shape(y):
+            few, many = sorted((jnp.shape(x), jnp.shape(y)), key=len)
+            hint = f" One has {one_copy(many)}" if many[1:] == few else ""
             raise ValueError(
-                f"{differ} shape at {place}: {jnp.shape(x)} vs {jnp.shape(y)}"
+                f"{differ} shape at {place}: {jnp.shape(x)} vs {jnp.shape(y)}.{hint}"
             )
         if kind(x) != kind(y) and (integers or is_inexact(y)):
             x_dtype, y_dtype = jnp.result_type(x), jnp.result_type(y)
             raise ValueError(f"{differ} dtype at {place}: {x_dtype} vs {y_dtype}")
+
+
+def one_copy(shape: tuple[int, ...]) -> str:
+    """What to do about an axis that was added in front."""
+    return (
+        f"a leading axis of {shape[0]}, as jax.pmap, jax.vmap and replicate give it."
+        " Call this under the same map, or take one copy of parameters and state:"
+        " jax.tree.map(lambda x: x[0], tree)."
+    )
 
 
 def _place(path) -> str:

@@ -90,11 +90,17 @@ def autodrop_restart(
             new = new * as_array(factor, new.dtype)
         return begin_phase(node, new)
 
-    found = [state for _, state in find_states(opt_state)]
+    call = "autodrop_restart(opt_state, params)"
+    found = [state for _, state in find_states(opt_state, params, call)]
     if not any(isinstance(state, AutoDropState) for state in found):
         raise ValueError(
             "opt_state has no state of autodrop(), only one of a published method,"
             " which alone sets its rate."
+        )
+    if any(type(state.rate_scale).__module__.startswith("flax.nnx") for state in found):
+        raise ValueError(
+            "opt_state is that of an nnx.Optimizer, which is changed in place. Call"
+            " autodrop_restart(optimizer, ...) of autodrop_optax.flax."
         )
     return jax.tree.map(
         restarted, opt_state, is_leaf=lambda node: isinstance(node, AutoDropState)

@@ -46,8 +46,15 @@ def _is_plain_state(node: Any) -> bool:
     )
 
 
-def find_states(opt_state: optax.OptState) -> list[tuple[Any, State]]:
+def find_states(
+    opt_state: optax.OptState, other: Any = None, call: str = ""
+) -> list[tuple[Any, State]]:
     """Returns every state of AutoDrop with its path.
+
+    Args:
+      opt_state: the state of an optimizer.
+      other: what else the user gave: if the states are there, the two are swapped.
+      call: how to write the call.
 
     Raises:
       ValueError: there is none.
@@ -55,23 +62,45 @@ def find_states(opt_state: optax.OptState) -> list[tuple[Any, State]]:
     leaves = jax.tree.leaves_with_path(opt_state, is_leaf=is_state)
     found = [(path, node) for path, node in leaves if is_state(node)]
     if not found:
-        leaves = jax.tree.leaves(opt_state, is_leaf=_is_plain_state)
-        if any(map(_is_plain_state, leaves)):
-            raise ValueError(
-                "opt_state holds a state of AutoDrop as a plain dictionary, as a"
-                " checkpoint is read without a target. Restore it with one: with Orbax,"
-                " checkpointer.restore(path, target), where target has the structure of"
-                " optimizer.init(params)."
-            )
-        raise ValueError(
-            "opt_state holds no state of AutoDrop. It must come from an optimizer built"
-            " with autodrop(), epoch_autodrop(...), with_epoch_autodrop(...) or"
-            " windowed_autodrop(...). If it is of a run so far without, put the state"
-            " of the new link beside it: (opt_state, autodrop().init(params)), for"
-            " optax.chain(optimizer, autodrop()). Got"
-            f" {jax.tree.structure(opt_state)}."
-        )
+        raise ValueError(_why_there_is_none(opt_state, other, call))
     return found
+
+
+def _why_there_is_none(opt_state: Any, other: Any, call: str) -> str:
+    if any(map(is_state, jax.tree.leaves(other, is_leaf=is_state))):
+        return f"The arguments are swapped: call {call}."
+    if isinstance(opt_state, optax.GradientTransformation):
+        return (
+            "This is the optimizer and not its state, which is what"
+            " optimizer.init(params) returns and update gives back."
+        )
+    if any(map(_is_plain_state, jax.tree.leaves(opt_state, is_leaf=_is_plain_state))):
+        return (
+            "opt_state holds a state of AutoDrop as a plain dictionary, as a checkpoint"
+            " is read without a target. Restore it with one: with Orbax,"
+            " checkpointer.restore(path, target), where target has the structure of"
+            " optimizer.init(params)."
+        )
+    return (
+        "opt_state holds no state of AutoDrop. It must come from an optimizer with a"
+        " link of AutoDrop, as optax.chain(optimizer, autodrop()). If it is of a run so"
+        " far without, put the state of the new link beside it: (opt_state,"
+        f" autodrop().init(params)). Got {jax.tree.structure(opt_state)!s:.200}."
+    )
+
+
+def opt_state_of(holder: Any, kind: str, calls: str) -> Any:
+    """Returns the optimizer's state of a ``TrainState`` or an ``nnx.Optimizer``.
+
+    Raises:
+      TypeError: ``holder`` is none of these.
+    """
+    if not hasattr(holder, "opt_state"):
+        raise TypeError(
+            f"{kind} is needed, got a {type(holder).__name__}. Call {calls}. For the"
+            " state of an optax optimizer take the functions of autodrop_optax itself."
+        )
+    return holder.opt_state
 
 
 def _paths(tree: optax.Params | None) -> set[Any]:

@@ -37,6 +37,7 @@ from autodrop_optax._checks import (
     check_number,
     check_rates,
     require_params,
+    require_state,
 )
 from autodrop_optax._once import once
 from autodrop_optax._params import check_match, measurable
@@ -274,6 +275,7 @@ def windowed_autodrop(
 
     def update_fn(updates, state, params=None, **extra_args) -> Any:
         del extra_args
+        require_state(state, WindowedAutoDropState, "windowed_autodrop")
         check_fits("buffer_size", buffer_size, state.angles.shape[-1])
         params = require_params(params, "windowed_autodrop")
         hyper = jax.tree.map(on_mesh_of, state.hyperparams, make_hyperparams())

@@ -277,7 +277,7 @@ def end_epoch(
     """
     if isinstance(params, optax.LookaheadParams):
         raise jump_error("end_epoch got LookaheadParams, those of optax.lookahead")
-    found = find_states(opt_state)
+    found = find_states(opt_state, params, "end_epoch(params, opt_state)")
     states = [state for _, state in found if isinstance(state, EpochAutoDropState)]
     if not states:
         raise ValueError(

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from autodrop_optax import _evaluation, _metrics, _restart, _with_epoch_autodrop
+from autodrop_optax._states import opt_state_of
 from autodrop_optax.flax._average import mean_over_batches
 
 # Flax before 0.12.7 has it as `pure`, a name that later ones deprecate.
@@ -35,8 +36,8 @@ def end_epoch(model: nnx.Module, optimizer: "nnx.Optimizer[Any]") -> None:
 
 @nnx.jit
 def _end_epoch_jit(model, optimizer):
+    opt_state = _opt_state(optimizer)
     params = as_pure(nnx.state(model, optimizer.wrt))
-    opt_state = as_pure(optimizer.opt_state)
     params, opt_state = _with_epoch_autodrop.end_epoch(params, opt_state)
     nnx.update(model, params)
     nnx.update(optimizer.opt_state, nnx.state(opt_state))
@@ -44,7 +45,7 @@ def _end_epoch_jit(model, optimizer):
 
 def autodrop_metrics(optimizer: "nnx.Optimizer[Any]") -> dict[str, jax.Array]:
     """Returns :func:`autodrop_optax.autodrop_metrics` of an optimizer's state."""
-    return _metrics.autodrop_metrics(as_pure(optimizer.opt_state))
+    return _metrics.autodrop_metrics(_opt_state(optimizer))
 
 
 def autodrop_restart(
@@ -66,10 +67,9 @@ def autodrop_restart(
     Raises:
       ValueError: as :func:`autodrop_optax.autodrop_restart`.
     """
+    opt_state = _opt_state(optimizer)
     params = None if model is None else as_pure(nnx.state(model, optimizer.wrt))
-    opt_state = _restart.autodrop_restart(
-        as_pure(optimizer.opt_state), params, scale=scale, factor=factor
-    )
+    opt_state = _restart.autodrop_restart(opt_state, params, scale=scale, factor=factor)
     nnx.update(optimizer.opt_state, nnx.state(opt_state))
 
 
@@ -102,8 +102,9 @@ def eval_model(
       ValueError: the model has ``nnx.BatchNorm`` and there are no ``batches``; and as
         :func:`autodrop_optax.autodrop_eval_params`.
     """
+    opt_state = _opt_state(optimizer)
     params = as_pure(nnx.state(model, optimizer.wrt))
-    average = _evaluation.autodrop_eval_params(as_pure(optimizer.opt_state), params)
+    average = _evaluation.autodrop_eval_params(opt_state, params)
     copy = nnx.clone(model)
     nnx.update(copy, average)
     if batches is not None:
@@ -159,6 +160,11 @@ def recompute_batch_stats(
     zeros = jax.tree.map(jnp.zeros_like, stats)  # also where a NaN has got into them
     statistics = functools.partial(_batch_stats, graphdef, forward, zeros, rest)
     nnx.update(model, mean_over_batches(statistics, batches))
+
+
+def _opt_state(optimizer: Any) -> Any:
+    calls = "eval_model(model, optimizer), autodrop_metrics(optimizer)"
+    return as_pure(opt_state_of(optimizer, "An nnx.Optimizer", calls))
 
 
 def _batch_norms(model: nnx.Module) -> list[nnx.BatchNorm]:

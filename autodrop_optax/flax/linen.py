@@ -26,6 +26,7 @@ from flax import linen as nn
 from flax.training.train_state import TrainState
 
 from autodrop_optax import _evaluation, _metrics, _with_epoch_autodrop
+from autodrop_optax._states import opt_state_of
 from autodrop_optax.flax._average import mean_over_batches
 
 State = TypeVar("State", bound=TrainState)
@@ -44,13 +45,14 @@ def end_epoch(state: State) -> State:
     Raises:
       ValueError: as :func:`autodrop_optax.end_epoch`.
     """
-    params, opt_state = _with_epoch_autodrop.end_epoch(state.params, state.opt_state)
+    opt_state = _opt_state(state)
+    params, opt_state = _with_epoch_autodrop.end_epoch(state.params, opt_state)
     return state.replace(params=params, opt_state=opt_state)
 
 
 def autodrop_metrics(state: TrainState) -> dict[str, jax.Array]:
     """Returns :func:`autodrop_optax.autodrop_metrics` of the optimizer's state."""
-    return _metrics.autodrop_metrics(state.opt_state)
+    return _metrics.autodrop_metrics(_opt_state(state))
 
 
 def eval_state(
@@ -75,7 +77,7 @@ def eval_state(
       ValueError: the state has ``batch_stats``, and ``batches`` or ``forward`` is
         missing; and as :func:`autodrop_optax.autodrop_eval_params`.
     """
-    average = _evaluation.autodrop_eval_params(state.opt_state, state.params)
+    average = _evaluation.autodrop_eval_params(_opt_state(state), state.params)
     evaluated = state.replace(params=average)
     statistics = getattr(state, "batch_stats", None)
     if batches is None or forward is None:
@@ -132,6 +134,12 @@ def recompute_batch_stats(
         )
     return mean_over_batches(
         functools.partial(_batch_stats, forward, variables), batches
+    )
+
+
+def _opt_state(state: Any) -> Any:
+    return opt_state_of(
+        state, "A TrainState", "eval_state(state), autodrop_metrics(state)"
     )
 
 
