@@ -7,17 +7,17 @@
 # ---
 
 # %% [markdown]
-# # AutoDrop in ten minutes
+# # AutoDrop in two lines
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/REPOSITORY_OWNER/autodrop_optax/blob/main/notebooks/quickstart.ipynb)
 #
-# Look at the step that the parameters take in each epoch, and at the angle between one
-# step and the next: the *angular velocity*. At a fixed learning rate it rises while the
-# optimizer makes headway, then saturates, when all that is left is bouncing about.
-# AutoDrop ([Teng, Wang, Choromanska, 2021](https://arxiv.org/abs/2111.15317)) drops the
-# rate at that moment.
+# No schedule and no number of steps: AutoDrop lowers the learning rate when the parameters
+# stop making headway, and keeps an average of them that is good whenever you stop.
 #
-# This notebook trains a small perceptron on images of clothing and shows the angle while
+#     optimizer = optax.chain(optax.adamw(1e-3), autodrop())    # the optimizer that you have
+#     evaluate(autodrop_eval_params(opt_state, params))         # the average; train on
+#
+# This notebook trains a small perceptron on images of clothing and shows its errors while
 # it trains. On two CPU cores it takes a minute or two.
 
 # %%
@@ -40,22 +40,17 @@ import os
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
-import numpy as np
 import optax
 from IPython.display import display
 
-from autodrop_optax import (
-    autodrop_metrics,
-    end_epoch,
-    epoch_autodrop,
-    with_epoch_autodrop,
-)
-from autodrop_optax.plot import plot_history
+from autodrop_optax import autodrop, autodrop_eval_params, autodrop_metrics
+from autodrop_optax.plot import plot_history, state_history
 
 # NOTEBOOK_SMALL=1 is for tests: does everything, shows little.
 SMALL = os.environ.get("NOTEBOOK_SMALL") == "1"
-EPOCHS = 8 if SMALL else 60
+EPOCHS = 15 if SMALL else 60
 TRAIN_IMAGES = 1280 if SMALL else 12800
+plt.rcParams["figure.dpi"] = 70
 
 # %% [markdown]
 # ## The data
@@ -119,175 +114,104 @@ def test_error(params):  # percent
     return 100 * jnp.mean(predicted != dataset.test_labels)
 
 
-first_params = init_params(jax.random.key(0), [images[0].size, 128, 128, 10])
-
 # %% [markdown]
-# ## AutoDrop in a plain optax loop
+# ## Training
 #
-# A link of the chain, and one line at the end of each epoch. The settings are those of
-# the repository's demo, for runs of about 60 epochs: the angular velocity counts as
-# saturated when over 12 epochs it has changed by less than 0.4 degrees per epoch, and
-# the drop comes after a delay of 5 epochs. The figure grows while it trains.
+# SGD with momentum at a fixed rate, and AutoDrop as the last link. That the run is cut into
+# epochs is for the evaluation alone; AutoDrop does not know of them. The figure grows while
+# it trains.
 
 # %%
-history, figure = [], display(None, display_id=True)
+live, panel = plt.subplots(figsize=(6, 2.6), layout="constrained")
+view = display(live, display_id=True)
+plt.close(live)  # the view is what shows it
 
 
 def show(history):
-    if len(history) % 5 and len(history) != EPOCHS:
-        return
-    panels = ("learning_rate", "angular_velocity", "test_error")
-    names = {"test_error": "test error (%)"}
-    drawn = plot_history({"AutoDrop": history}, panels=panels, labels=names)
-    drawn.set_dpi(70)
-    figure.update(drawn)
+    panel.clear()
+    for name, color in {"parameters": "0.6", "average": "#0072B2"}.items():
+        errors = [row[name] for row in history]
+        panel.plot(range(1, len(errors) + 1), errors, color=color, label=name)
+    panel.set(xlabel="epoch", ylabel="test error (%)", xlim=(1, EPOCHS))
+    panel.legend(frameon=False)
+    view.update(live)
 
 
-def batches(key, size=128):  # indices of an epoch's batches, in random order
-    steps = len(images) // size
-    return jax.random.permutation(key, len(images))[: steps * size].reshape(steps, size)
+def train(rate, show):
+    sgd = optax.chain(optax.add_decayed_weights(5e-4), optax.sgd(rate, momentum=0.9))
+    optimizer = optax.chain(sgd, autodrop())  # line one
+
+    @jax.jit
+    def train_epoch(params, state, key):
+        def step(carry, batch):
+            params, state = carry
+            gradients = jax.grad(loss)(params, images[batch], labels[batch])
+            updates, state = optimizer.update(gradients, state, params)
+            return (optax.apply_updates(params, updates), state), None
+
+        batches = jax.random.permutation(key, len(images)).reshape(-1, 128)
+        return jax.lax.scan(step, (params, state), batches)[0]
+
+    params = init_params(jax.random.key(0), [images[0].size, 128, 128, 10])
+    state, history = optimizer.init(params), []
+    for epoch in range(EPOCHS):
+        params, state = train_epoch(params, state, jax.random.key(epoch))
+        average = autodrop_eval_params(state, params)  # line two
+        errors = {"parameters": test_error(params), "average": test_error(average)}
+        history.append(autodrop_metrics(state) | errors)
+        show(history)
+    return state, history
 
 
 # %%
-sgd = optax.chain(optax.add_decayed_weights(5e-4), optax.sgd(0.1, momentum=0.9))
-settings = {"threshold": 0.4, "max_threshold": 0.4, "window": 12, "drop_delay": 5}
-optimizer = optax.chain(sgd, epoch_autodrop(0.1, **settings))
-params, state = first_params, optimizer.init(first_params)
-
-
-@jax.jit
-def step(params, state, images, labels):
-    gradients = jax.grad(loss)(params, images, labels)
-    updates, state = optimizer.update(gradients, state, params)
-    return optax.apply_updates(params, updates), state
-
-
-for epoch in range(EPOCHS):
-    for batch in batches(jax.random.key(epoch)):
-        params, state = step(params, state, images[batch], labels[batch])
-    params, state = end_epoch(params, state)  # the one line that is new
-    history.append(autodrop_metrics(state) | {"test_error": test_error(params)})
-    show(history)
+state, history = train(0.1, show)
 
 # %% [markdown]
-# Each dashed line is a drop. The angle rises at first, and a rise that has become slow
-# enough for the threshold starts the delay. At a drop the rate falls to a fifth, the
-# angle starts over, and the parameters become the average of the delay's epochs: at the
-# first drop the test error falls at once. The later drops gain little here, and the
-# angles between them scatter by more than the rise that is looked for.
-#
-# ## Reading the metrics
+# The average is what to evaluate, save or serve, whenever you stop. The parameters go on
+# training, and carry the noise of the present rate.
+
+# %%
+for epoch in (EPOCHS // 4, EPOCHS // 2, EPOCHS):
+    row = history[epoch - 1]
+    print(
+        f"stopped after epoch {epoch:2}: the average has {float(row['average']):.2f} %"
+        f" test error, the parameters {float(row['parameters']):.2f} %"
+    )
+
+# %% [markdown]
+# ## What it has seen
 #
 # `autodrop_metrics` gives a flat dictionary of scalars, which any logger takes.
 
 # %%
 for name, value in autodrop_metrics(state).items():
-    print(f"{name:24} {float(value):10.4g}")
+    print(f"{name:16} {float(value):8.4g}")
 
 # %% [markdown]
-# * `angular_velocity`, in degrees, is the angle between the last two epochs' steps;
-#   infinite until there are two.
-# * `angular_velocity_change` is what is compared with `threshold`: here the mean change
-#   per epoch over 12 epochs. Below the threshold the delay begins, and `delay_count`
-#   counts it.
-# * `learning_rate` is the one from now on, `num_drops` how often it has dropped,
-#   `epochs_since_drop` how long ago.
-# * `step_norm` is the length of the last epoch's step: it shrinks with the rate.
-# * `averaged` is true right after an averaging: the moment to recompute BatchNorm's
-#   statistics, if there are any.
-#
-# The epochs in which something happened:
+# `plot_history` draws such rows: the *scale*, by which AutoDrop multiplies the updates, and
+# the *angle* between the last two displacements of the average. A random walk would show
+# 80.4 degrees, the dotted mark; where two checks in a row are at the mark or above, the
+# scale is halved. Beside the run above, one at twice the rate:
 
 # %%
-drops = [int(row["num_drops"]) for row in history]
-for before, after, row in zip([0, *drops], drops, history, strict=False):
-    if after > before:
-        print(
-            f"after epoch {int(row['epoch'])}: rate {float(row['learning_rate']):.4f},"
-            f" angle {float(row['angular_velocity']):.1f} degrees,"
-            f" test error {float(row['test_error']):.2f} %"
-        )
-print(f"at the end: test error {float(history[-1]['test_error']):.2f} %")
+too_high, its_history = train(0.2, show=lambda history: None)
+plot_history(
+    {"rate 0.1": history, "rate 0.2": its_history},
+    panels=("scale", "angle", "average"),
+    labels={"average": "test error (%)\nof the average"},
+)
 
 # %% [markdown]
-# ## Three ways to drive it
+# At 0.1 the average makes headway to the end, and nothing drops. At 0.2 two checks in a row
+# within the first 324 steps are at the mark: the scale is halved, and the average finds its
+# way again. It does not catch up with the better rate: 14.0 % against 13.3 % at the end.
 #
-# | | write | call | averages parameters |
-# |---|---|---|---|
-# | a link | `optax.chain(sgd, epoch_autodrop(0.1))` | `end_epoch` once per epoch | yes |
-# | a wrapper | `with_epoch_autodrop(sgd, 0.1, steps_per_epoch)` | nothing | yes |
-# | a link that counts | `epoch_autodrop(0.1, steps_per_epoch=..., averaging=False)` | nothing | no |
-#
-# A link cannot move parameters, so that the third has no averaging. Here are runs of all
-# three, without averaging and, where there is one, with it. They are three programs, which
-# a compiler rounds differently, and training carries such differences apart; over a dozen
-# steps it hardly does. A threshold of 180 degrees lets any angle count as saturated, so
-# that even epochs of two steps have drops.
+# If nothing was logged, the state alone will do: it remembers the angle of every check.
 
 # %%
-STEPS = 2
-short = {"threshold": 180.0, "max_threshold": 180.0, "drop_delay": 2}
-
-
-def run(optimizer, *, call_end_epoch, epochs=7):
-    @jax.jit
-    def step(params, state, images, labels):
-        gradients = jax.grad(loss)(params, images, labels)
-        updates, state = optimizer.update(gradients, state, params)
-        return optax.apply_updates(params, updates), state
-
-    params, state = first_params, optimizer.init(first_params)
-    for epoch in range(epochs):
-        for batch in batches(jax.random.key(epoch))[:STEPS]:
-            params, state = step(params, state, images[batch], labels[batch])
-        if call_end_epoch:
-            params, state = end_epoch(params, state)
-    return params, autodrop_metrics(state)
-
-
-def three_ways(averaging):
-    options = short | {"averaging": averaging}
-    link = optax.chain(sgd, epoch_autodrop(0.1, **options))
-    wrapper = with_epoch_autodrop(sgd, 0.1, steps_per_epoch=STEPS, **options)
-    runs = {
-        "link and end_epoch": run(link, call_end_epoch=True),
-        "wrapper": run(wrapper, call_end_epoch=False),
-    }
-    if not averaging:
-        counting = optax.chain(
-            sgd, epoch_autodrop(0.1, steps_per_epoch=STEPS, **options)
-        )
-        runs["link that counts"] = run(counting, call_end_epoch=False)
-    return runs
-
-
-def largest_difference(tree, other):
-    pairs = zip(jax.tree.leaves(tree), jax.tree.leaves(other), strict=True)
-    return max(float(np.abs(x - y).max()) for x, y in pairs)
-
-
-for averaging in (False, True):
-    runs = three_ways(averaging)
-    first, _ = runs["link and end_epoch"]
-    print(f"averaging={averaging}")
-    for name, (params, metrics) in runs.items():
-        difference = largest_difference(params, first)
-        assert metrics["num_drops"] == 2
-        assert difference < 1e-6, "the ways should give the same run"
-        print(
-            f"  {name:20} {int(metrics['num_drops'])} drops,"
-            f" rate {float(metrics['learning_rate']):.4f},"
-            f" angle {float(metrics['angular_velocity']):.3f},"
-            f" parameters differ from the first's by {difference:.1g}"
-        )
+plot_history({"rate 0.2": state_history(too_high)})
 
 # %% [markdown]
-# The three give the same run, up to rounding: they call the same function. Over a long
-# training the parameters drift apart, as those of two machines do. The link that
-# counts finishes an epoch with the first step of the next one, so the angle that it shows
-# here is the one of the epoch before. Take the link where you have a place for one line per epoch; the wrapper where
-# you have none.
-#
-# Plainly: in the repository's comparisons AutoDrop came out even with a multi-step
-# schedule whose milestones were set knowing the length of the run, and it was not free of
-# tuning. The first page of the repository has the figures.
+# On from here: [which schedule](choosing_a_schedule.ipynb), with a stopping time that
+# nobody knows. For a network of Flax or Equinox, groups of parameters, several devices and
+# checkpoints the documentation has a page each.

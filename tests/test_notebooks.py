@@ -170,12 +170,3 @@ def test_an_address_is_set_in_one_place(address, tmp_path, monkeypatch, capsys):
     set_address("https://example.org/autodrop_optax")
     with pytest.raises(SystemExit, match=r"https://github.com/OWNER/autodrop_optax"):
         address.main([])
-
-
-def test_the_loop_of_the_quickstart_is_short():
-    (loop,) = [
-        body
-        for kind, body in text_cells(NOTEBOOKS / "quickstart.py")
-        if kind == "code" and "the one line that is new" in body
-    ]
-    assert len([line for line in loop.splitlines() if line.strip()]) <= 15
