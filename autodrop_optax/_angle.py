@@ -174,8 +174,11 @@ def _measure(vectors: Callable[[T], tuple[Parts, Parts]], operands: T) -> Turn:
     rescalings = math.ceil(jnp.finfo(dtype).maxexp / math.log2(_RESCALING)) - 1
 
     def into_range(scale: jax.Array, square: jax.Array) -> jax.Array:
-        scale = jnp.where(square <= least, scale * _RESCALING, scale)
-        return jnp.where(square >= most, scale / _RESCALING, scale)
+        larger = jnp.where(square <= least, scale * _RESCALING, scale)
+        scale = jnp.where(square >= most, scale / _RESCALING, larger)
+        # Zeros never come into range: an infinite factor would make NaN of them.
+        limit = _RESCALING**rescalings
+        return jnp.clip(scale, 1 / limit, limit)
 
     def measure_again(now: _Pass) -> _Pass:
         # Tied to the factors: what does not change from turn to turn XLA might compute
@@ -198,15 +201,15 @@ def _measure(vectors: Callable[[T], tuple[Parts, Parts]], operands: T) -> Turn:
         norm = (u.astype(dtype) / now.scales[0]).astype(jnp.float32)
         norm = jnp.where(jnp.isfinite(norm), norm, jnp.inf)
 
-        p, q = scales = tuple(map(into_range, now.scales, (uu, vv)))
+        p, q = into_range(now.scales[0], uu), into_range(now.scales[1], vv)
         # Of length two, so that no factor is below the dtype's normal numbers.
         norms = (jnp.where(known, x, 1).astype(dtype) for x in (u, v))
-        units = tuple(2 * x / y for x, y in zip(scales, norms, strict=True))
+        units = tuple(2 * x / y for x, y in zip((p, q), norms, strict=True))
         zero = jnp.zeros_like(p)
         done = now.mixed | known & (jnp.abs(cosine) < _MAX_COSINE)
         return _Pass(
             left=jnp.where(done, 0, now.left - 1),
-            scales=scales,
+            scales=(p, q),
             factors=tuple(
                 jnp.where(known, x, y)
                 for x, y in zip(2 * units, (p, zero, zero, q), strict=True)
