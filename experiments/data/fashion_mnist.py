@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 
 import numpy as np
-import pooch
 
 from experiments.data.dataset import Dataset, standardised
 from experiments.data.idx import read_idx
@@ -106,6 +105,8 @@ def _complete(folder: Path, named_by: str) -> Path:
 
 
 def _download() -> Path:
+    import pooch  # who has the files can do without
+
     cache = Path(pooch.os_cache("autodrop-optax")) / "fashion-mnist"
     try:
         for name, checksum in _CHECKSUMS.items():

@@ -1,0 +1,1 @@
+"""What AutoDrop costs and gives on a large GPU, within minutes."""

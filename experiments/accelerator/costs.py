@@ -1,0 +1,146 @@
+"""The angle, a step and a check at sizes that only an accelerator has room for."""
+
+import functools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from autodrop_optax import autodrop
+from autodrop_optax._angle import measure_turn
+from experiments.benchmark.timing import Row, Side, going_on, timed_row
+
+REPEATS = 12
+LEAVES = 20
+CALLS = 16  # steps to one timing; after 16,000 one in eight is sampled
+CHUNK = 10**7  # elements that are widened to float64 at a time
+
+Tree = list[jax.Array]
+
+
+def cost_rows(size: float) -> Iterator[Row]:
+    """All rows; ``size`` multiplies the numbers of parameters."""
+    for power in (8, 9):
+        number = round(size * 10**power)
+        yield from angle_rows(f"10^{power}", number)
+    yield from step_rows(round(size * 10**8))
+
+
+def angle_rows(name: str, number: int) -> Iterator[Row]:
+    """The angle's error and its time, over that of reading the three trees."""
+    for degrees in (1, 90):
+        trees = turning_trees(number, degrees)
+        measure = jax.jit(measure_turn)
+        error = abs(float(measure(*trees).angle) - angle_in_float64(*trees))
+        what = f"angle, {name}, {degrees} degrees"
+        yield Row(f"{what}: error / 1e-3 degrees", error / 1e-3, limit=1.0)
+        yield timed_row(
+            f"{what} / read three trees",
+            functools.partial(read_three, trees),
+            functools.partial(measure, *trees),
+            REPEATS,
+        )
+
+
+def step_rows(number: int) -> Iterator[Row]:
+    """A step of SGD with momentum with AutoDrop over one without, and copies moved."""
+    base = optax.sgd(0.1, momentum=0.9)
+    gradients = normal_tree(number, 0)
+    for kind in ("device", "pinned_host"):
+        for steps in (100, 16_000, 200_065):
+            link = at_step(autodrop(state_memory_kind=kind), steps)
+            yield timed_row(
+                f"step, 10^8, {kind}, after {steps:,} steps / sgd",
+                functools.partial(optimizer_side, base, gradients),
+                optimizer_side(optax.chain(base, link), gradients),
+                REPEATS,
+            )
+        link = at_step(autodrop(state_memory_kind=kind, max_angle=180), 100, check=0.0)
+        yield timed_row(
+            f"step, 10^8, {kind}, each with a check / sgd",
+            functools.partial(optimizer_side, base, gradients),
+            optimizer_side(optax.chain(base, link), gradients),
+            REPEATS,
+        )
+
+
+def at_step(
+    link: optax.GradientTransformationExtraArgs, steps: int, check: float = math.inf
+) -> optax.GradientTransformationExtraArgs:
+    """AutoDrop in its first phase, whose next checks come from step ``check`` on."""
+
+    def init(params):
+        count = jnp.full((), steps, jnp.int32)
+        state: Any = link.init(params)
+        return state._replace(
+            steps=count,
+            steps_since_drop=jnp.copy(count),
+            age=jnp.full((), steps, jnp.float32),
+            # Zero stays zero: each step is checked then.
+            check_time=jnp.full((), min(check, 1e9), jnp.float32),
+        )
+
+    return optax.GradientTransformationExtraArgs(init, link.update)
+
+
+def optimizer_side(optimizer: optax.GradientTransformation, gradients: Tree) -> Side:
+    """Steps in place with given gradients."""
+
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def step(params, state, gradients):
+        updates, state = optimizer.update(gradients, state, params)
+        return optax.apply_updates(params, updates), state
+
+    def run(params, state):
+        for _ in range(CALLS):
+            params, state = step(params, state, gradients)
+        return params, state
+
+    params = [jnp.ones_like(x) for x in gradients]
+    return going_on(run, params, jax.tree.map(jnp.copy, optimizer.init(params)))
+
+
+def read_three(trees: tuple[Tree, ...]) -> Side:
+    """Reads three trees once."""
+    read = jax.jit(lambda trees: [jnp.sum(x) for leaves in trees for x in leaves])
+    return lambda: read(trees)
+
+
+def normal_tree(number: int, seed: int) -> Tree:
+    """Normal numbers in equal leaves, made on the device."""
+    keys = jax.random.split(jax.random.key(seed), LEAVES)
+    return [jax.random.normal(key, (number // LEAVES,)) for key in keys]
+
+
+def turning_trees(number: int, degrees: float) -> tuple[Tree, Tree, Tree]:
+    """Ends and starts of a step, and the step before, about ``degrees`` apart."""
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+
+    @functools.partial(jax.jit, donate_argnums=2)
+    def end(y: jax.Array, s: jax.Array, q: jax.Array) -> jax.Array:
+        return y + cos * s + sin * q
+
+    starts, previous, other = (normal_tree(number, seed) for seed in range(3))
+    ends = [end(*leaves) for leaves in zip(starts, previous, other, strict=True)]
+    return ends, starts, previous
+
+
+def angle_in_float64(ends: Tree, starts: Tree, previous: Tree) -> float:
+    """The angle that the kernel is to find, in degrees."""
+    with jax.enable_x64(True):
+
+        @jax.jit
+        def products(x, y, s):
+            a = x.astype(jnp.float64) - y.astype(jnp.float64)
+            b = s.astype(jnp.float64)
+            return jnp.stack([a @ b, a @ a, b @ b])
+
+        sums = jnp.zeros(3, jnp.float64)
+        for leaves in zip(ends, starts, previous, strict=True):
+            for i in range(0, leaves[0].size, CHUNK):
+                sums += products(*(x[i : i + CHUNK] for x in leaves))
+        ab, aa, bb = map(float, sums)
+    return math.degrees(math.acos(ab / math.sqrt(aa * bb)))
