@@ -120,10 +120,12 @@ def times_figure(rows: Sequence[StoppedRun]) -> Figure:
     envelope: at each stop its best rate there, of runs that were told that stop. Thin
     are the other rates.
     """
-    figure, panels = _panels(rows)
+    shown = list(STYLES)[:2]
+    figure, panels = _panels([row for row in rows if row.schedule in shown])
     for panel, workload in panels.items():
         here = [row for row in rows if row.workload == workload]
-        for name, (label, color, _) in list(STYLES.items())[:2]:
+        for name in shown:
+            label, color, _ = STYLES[name]
             curves = _by(here, name, "learning_rate", "horizon")
             if not curves:
                 continue
@@ -157,8 +159,9 @@ def rates_figure(rows: Sequence[StoppedRun]) -> Figure:
             curve = _by(here, name, "horizon", "learning_rate").get(1.0)
             if curve:
                 _errorbars(panel, curve, color, label, line)
+        rates = sorted({row.learning_rate for row in here})
         panel.set_xscale("log", base=2)
-        panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        panel.set_xticks(rates, [f"{rate:g}" for rate in rates])
         panel.set_xlabel("learning rate")
     return figure
 

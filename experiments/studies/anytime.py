@@ -96,7 +96,7 @@ def rows_of(run: FinishedRun, full: int) -> list[StoppedRun]:
             horizon=row["epoch"] / full,
             error=row["test_error"],
             loss=row["test_loss"],
-            drops=int(row["num_drops"]),
+            drops=int(row.get("num_drops", 0)),
         )
         for row in run.rows
         if config.evaluates(int(row["epoch"]))
