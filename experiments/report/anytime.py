@@ -66,10 +66,7 @@ def own_rates_table(rows: Sequence[StoppedRun], rival: str = RIVAL) -> str:
       rival: the method whose error, at its own best rate, is taken from the others',
         seed by seed; bold where told apart.
     """
-    groups: dict[tuple[str, float], dict[float, dict[int, float]]] = {}
-    for row in rows:
-        cells = groups.setdefault((row.schedule, row.horizon), {})
-        cells.setdefault(row.learning_rate, {})[row.seed] = row.error
+    groups = by_method(rows)
     own = {key: at_own_rate(errors) for key, errors in groups.items()}
     lines = []
     for (name, stop), errors in groups.items():
@@ -91,6 +88,45 @@ def own_rates_table(rows: Sequence[StoppedRun], rival: str = RIVAL) -> str:
         )
     header = ("schedule", "stop", "error in % at its own best rate", "which")
     return markdown_table((*header, f"minus `{rival}`", "at its worst rate"), lines)
+
+
+def summary_table(rows: Sequence[StoppedRun]) -> str:
+    """A line for each workload: AutoDrop minus the rival, and all at their worst.
+
+    The differences are those of :func:`own_rates_table`; best and worst over the rates
+    are of the full length.
+    """
+    stops = sorted({row.horizon for row in rows if row.schedule == RIVAL})
+    names = list(dict.fromkeys(row.schedule for row in rows))
+    lines = []
+    for workload in dict.fromkeys(row.workload for row in rows):
+        groups = by_method([row for row in rows if row.workload == workload])
+        cells = []
+        for stop in stops:
+            ours, there = (at_own_rate(groups[x, stop]) for x in ("autodrop", RIVAL))
+            cells.append(difference([ours[i][1] - there[i][1] for i in sorted(ours)]))
+        for name in names:
+            errors = groups.get((name, 1.0))
+            if errors is None:
+                cells.append("")
+                continue
+            found = [error for _, error in at_own_rate(errors).values()]
+            worst = max(statistics.mean(e.values()) for e in errors.values())
+            cells.append(f"{statistics.mean(found):.2f}, {worst:.2f}")
+        lines.append((f"`{workload}`", *cells))
+    header = [f"minus `{RIVAL}`, at {stop:g}" for stop in stops]
+    return markdown_table(("workload", *header, *(f"`{x}`" for x in names)), lines)
+
+
+def by_method(
+    rows: Sequence[StoppedRun],
+) -> dict[tuple[str, float], dict[float, dict[int, float]]]:
+    """Errors by method and stop, then by rate and seed."""
+    groups: dict[tuple[str, float], dict[float, dict[int, float]]] = {}
+    for row in rows:
+        cells = groups.setdefault((row.schedule, row.horizon), {})
+        cells.setdefault(row.learning_rate, {})[row.seed] = row.error
+    return groups
 
 
 def at_own_rate(errors: Errors) -> dict[int, tuple[float, float]]:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from experiments.errors import UserError
-from experiments.report import batch_norm, windowed
-from experiments.report.anytime import StoppedRun, own_rates_table
+from experiments.report import anytime, batch_norm, windowed
+from experiments.report.anytime import StoppedRun
 from experiments.report.comparison import (
     BASELINES,
     ComparedRun,
@@ -104,10 +104,12 @@ def demo(name: str) -> str:
     return markdown_table(("schedule", *titles.values()), lines)
 
 
-def anytime_tables(workload: str) -> str:
-    """Errors at any stop, of each method at its own best rate and at its worst."""
+def anytime_tables(name: str) -> str:
+    """Errors at any stop: of all workloads in short, or of one."""
     rows = read_csv(STUDIES / "anytime.csv", StoppedRun)
-    return own_rates_table([row for row in rows if row.workload == workload])
+    if name == "summary":
+        return anytime.summary_table(rows)
+    return anytime.own_rates_table([row for row in rows if row.workload == name])
 
 
 def windowed_tables(name: str) -> str:
