@@ -5,11 +5,8 @@ of records without a header: the label's byte (CIFAR-100 has two, of the supercl
 of the class), then 1024 bytes each of red, green and blue, row by row.
 """
 
-import gzip
 import os
 import tarfile
-import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,14 +116,15 @@ def load(archive: Archive, folder: Path | None = None) -> Dataset:
       UserError: files are missing or damaged.
     """
     if folder is not None:
-        read, source = _find(archive, folder, "--data-dir"), str(folder)
+        contents, source = _in_folder(archive, folder, "--data-dir"), str(folder)
     elif named := os.environ.get(ENVIRONMENT_VARIABLE):
-        read, source = _find(archive, Path(named), ENVIRONMENT_VARIABLE), named
+        contents = _in_folder(archive, Path(named), ENVIRONMENT_VARIABLE)
+        source = named
     else:
-        read, source = _from_archive(archive, _download(archive)), URL + archive.file
+        contents, source = _in_archive(archive, _download(archive)), URL + archive.file
     parts = {
         name: decode(archive, name, content, source)
-        for name, content in read(tuple(archive.files)).items()
+        for name, content in contents.items()
     }
     images, labels = zip(*(parts[name] for name in archive.train), strict=True)
     test_images, test_labels = parts[archive.test]
@@ -182,58 +180,42 @@ def decode(
     return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels
 
 
-# Of the files' names to their contents.
-_Read = Callable[[tuple[str, ...]], dict[str, bytes]]
-
-
-def _find(archive: Archive, folder: Path, named_by: str) -> _Read:
+def _in_folder(archive: Archive, folder: Path, named_by: str) -> dict[str, bytes]:
+    """What the files hold, by name."""
     for place in (folder, folder / archive.folder):
         if (place / archive.test).is_file():
-            missing = [n for n in archive.files if not (place / n).is_file()]
+            missing = [name for name in archive.files if not (place / name).is_file()]
             if missing:
                 raise UserError(
                     f"The folder for {archive.name} named by {named_by}, {place},"
                     f" lacks {', '.join(missing)}."
                 )
-            return lambda names: {name: (place / name).read_bytes() for name in names}
-    if (folder / archive.file).is_file():
-        return _from_archive(archive, folder / archive.file)
-    raise UserError(
-        f"The folder for {archive.name} named by {named_by}, {folder}, holds neither"
-        f" {archive.test} nor a folder {archive.folder} nor {archive.file}: put the"
-        f" archive there, from {URL}{archive.file}."
-    )
+            return {name: (place / name).read_bytes() for name in archive.files}
+    path = folder / archive.file
+    if not path.is_file():
+        raise UserError(
+            f"The folder for {archive.name} named by {named_by}, {folder}, holds"
+            f" neither {archive.test} nor a folder {archive.folder} nor {archive.file}:"
+            f" put the archive there, from {URL}{archive.file}."
+        )
+    algorithm, _, checksum = archive.checksum.partition(":")
+    if pooch.file_hash(str(path), alg=algorithm) != checksum:
+        raise UserError(
+            f"{path} is damaged or another file, as its {algorithm} is not {checksum}:"
+            f" delete it and get it anew from {URL}{archive.file}."
+        )
+    return _in_archive(archive, path)
 
 
-def _from_archive(archive: Archive, path: Path) -> _Read:
-    def read(names: tuple[str, ...]) -> dict[str, bytes]:
-        contents = {}
-        try:
-            with gzip.open(path) as stream:
-                with tarfile.open(fileobj=stream, mode="r|") as tar:
-                    for member in tar:
-                        folder, _, name = member.name.removeprefix("./").rpartition("/")
-                        if folder == archive.folder and name in names:
-                            file = tar.extractfile(member) if member.isfile() else None
-                            contents[name] = b"" if file is None else file.read()
-                # To the end, where the sum stands that tells damage within the pixels.
-                while stream.read(2**20):
-                    pass
-        except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise UserError(
-                f"{path} is damaged or no gzipped archive ({error}): delete it and get"
-                f" it anew from {URL}{archive.file}."
-            ) from None
-        missing = [name for name in names if name not in contents]
-        if missing:
-            raise UserError(
-                f"{path} lacks {', '.join(missing)} in the folder {archive.folder}: it"
-                f" is not {archive.name}'s binary version. Get that from"
-                f" {URL}{archive.file}."
-            )
-        return contents
-
-    return read
+def _in_archive(archive: Archive, path: Path) -> dict[str, bytes]:
+    """The same from the archive, whose checksum has been compared."""
+    with tarfile.open(path) as tar:
+        return {
+            name: file.read()
+            for member in tar
+            if (name := Path(member.name).name) in archive.files
+            and (file := tar.extractfile(member))
+        }
 
 
 def _download(archive: Archive) -> Path:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import hashlib
 import io
 import os
 import signal
@@ -97,6 +98,18 @@ class SmallCifar:
             ]
             self.images[name], self.labels[name] = images, labels[:, -1]
             self.contents[name] = b"".join(planes)
+        self._archive = self._tar()
+        checksum = hashlib.md5(self._archive).hexdigest()
+        self.archive = dataclasses.replace(self.archive, checksum=f"md5:{checksum}")
+
+    def _tar(self) -> bytes:
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode="w:gz") as tar:
+            for name, content in {"readme.html": b"", **self.contents}.items():
+                member = tarfile.TarInfo(f"{self.archive.folder}/{name}")
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+        return file.getvalue()
 
     def write(self, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
@@ -106,11 +119,7 @@ class SmallCifar:
 
     def write_archive(self, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(folder / self.archive.file, "w:gz") as tar:
-            for name, content in {"readme.html": b"", **self.contents}.items():
-                member = tarfile.TarInfo(f"{self.archive.folder}/{name}")
-                member.size = len(content)
-                tar.addfile(member, io.BytesIO(content))
+        (folder / self.archive.file).write_bytes(self._archive)
         return folder
 
 

@@ -4,15 +4,12 @@ import functools
 
 import jax.numpy as jnp
 import numpy as np
+from image_layers import values
 
 from experiments.models import GRU
 
 SMALL = functools.partial(GRU, 11, 8, 5)
 TOKENS = np.random.default_rng(1).integers(0, 11, (3, 6)).astype(np.int32)
-
-
-def values(variable):
-    return np.asarray(variable[...], np.float64)
 
 
 def sigmoid(x):

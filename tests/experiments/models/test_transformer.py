@@ -6,19 +6,12 @@ import math
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from image_layers import linear, values
 
 from experiments.models import Transformer, TransformerBlock
 
 SMALL = functools.partial(Transformer, 11, 9, width=8, num_layers=2, num_heads=2)
 TOKENS = np.random.default_rng(1).integers(0, 11, (3, 9)).astype(np.int32)
-
-
-def values(variable):
-    return np.asarray(variable[...], np.float64)
-
-
-def linear(x, layer):
-    return x @ values(layer.kernel) + values(layer.bias)
 
 
 def layer_norm(x, layer):

@@ -5,7 +5,6 @@ far as they get.
 """
 
 import contextlib
-import dataclasses
 import itertools
 import json
 import random
@@ -19,11 +18,8 @@ import pytest
 from processes import Processes, free_port, two_processes
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from experiments.data.digits import load_digits
-from experiments.run.checkpoints import Checkpoints
 from experiments.run.metrics import read_metrics
-from experiments.run.training import set_up
-from experiments.task.presets import PRESETS
+from tests.experiments.runs import final_state, record
 
 TIMEOUT = 300  # seconds, for anything; on a quiet machine all of it takes less
 
@@ -83,19 +79,6 @@ def training(run, delay, wait):
 
 # Twenty; each waits for a moment, which ``delay``, from 0 to 1, makes a random one.
 MOMENTS = (start_up, row_without_checkpoint, checkpoint_half_written, training) * 5
-
-
-def record(folder):
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return [{**json.loads(line), "seconds": None} for line in lines]
-
-
-def final_state(folder):
-    preset = PRESETS["demo_autodrop"].config
-    config = dataclasses.replace(preset, workload="digits_mlp")
-    like, _ = set_up(config, load_digits())
-    with Checkpoints(folder / "checkpoints") as checkpoints:
-        return jax.device_get(checkpoints.restore_latest(like))
 
 
 def check_equal(broken, whole, epochs):

@@ -3,7 +3,6 @@
 import math
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import pytest
 from flax import nnx
@@ -21,12 +20,6 @@ from experiments.studies.batch_norm import BatchNormMLP, batch_norm, percent_wro
 
 ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "experiments" / "results"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def promotion_as_flax_needs_it():
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from experiments.run.training import set_up, train
 from experiments.schedules.epoch_autodrop import EpochAutoDrop
 from experiments.task.config import RunConfig
 from experiments.task.workloads import WORKLOADS
+from tests.experiments.runs import record
 
 # 21 training images in batches of 4, 5 steps an epoch; 7 test images.
 CONFIG = RunConfig(
@@ -55,11 +56,6 @@ def final_state(folder, dataset):
     like, run_epoch = set_up(CONFIG, dataset)
     with Checkpoints(folder / "checkpoints") as checkpoints:
         return jax.device_get(run_epoch.restore_latest(checkpoints, like))
-
-
-def record(folder):
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return [{**json.loads(line), "seconds": None} for line in lines]
 
 
 def assert_same_run(folder, whole, dataset):

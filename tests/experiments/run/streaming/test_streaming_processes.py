@@ -10,6 +10,7 @@ import small_stream
 from processes import Processes, two_processes
 
 from experiments.run.metrics import read_metrics
+from tests.experiments.runs import record
 
 TIMEOUT = 300  # seconds, for anything; on a quiet machine all of it takes less
 EPOCHS, STEPS = 3, 100  # 402 images in batches of 4
@@ -26,11 +27,6 @@ def command(tree, folder, *options):
     program += ["demo_autodrop", "--workload", small_stream.NAME]
     program += ["--epochs", str(EPOCHS), "--data-dir", str(tree), "--out", str(folder)]
     return [*program, "--resume", "--checkpoint-steps", "3", *options]
-
-
-def record(folder):
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return [{**json.loads(line), "seconds": None} for line in lines]
 
 
 def last_checkpoint(folder):
