@@ -65,8 +65,9 @@ def training_rows(
       seconds: for all runs together; one epoch is run before, to see how long it takes.
     """
     count = max(BATCH, round(size * len(train[1])))
-    train = tuple(x[:count] for x in train)
-    test = tuple(x[: max(TEST_BATCH, round(size * len(test[1])))] for x in test)
+    train = train[0][:count], train[1][:count]
+    count = max(TEST_BATCH, round(size * len(test[1])))
+    test = test[0][:count], test[1][:count]
     run = functools.partial(train_once, train, test, max(4, round(64 * size)))
     begun = time.perf_counter()
     *_, first = run("linear_decay", RATES[0], 2)
@@ -115,7 +116,8 @@ def train_once(
                 model = nnx.merge(graphdef, params, state.rest)
                 model.train()
                 loss = cross_entropy(model(inputs), labels[batch]).mean()
-                return loss, nnx.to_pure_dict(nnx.split(model, nnx.Param, ...)[2])
+                _, _, rest = nnx.split(model, nnx.Param, ...)
+                return loss, nnx.to_pure_dict(rest)
 
             gradients, rest = jax.grad(loss_fn, has_aux=True)(state.params)
             updates, opt_state = optimizer.update(
