@@ -7,7 +7,7 @@ import functools
 import inspect
 import operator
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ def explain_arguments(remedy: str) -> Callable[[F], F]:
                 raise TypeError(f"{function.__name__}: {error}. {remedy}") from None
             return function(*args, **kwargs)
 
-        return call  # type: ignore[return-value]
+        return cast(F, call)
 
     return decorate
 

@@ -1,4 +1,4 @@
-"""What there is to log."""
+"""The scalars to log, by name."""
 
 import warnings
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Where arrays of the state live: in which dtype, which memory and on which mesh."""
+"""The placement of a state's arrays: their dtype, their memory, their mesh."""
 
 import functools
 from collections.abc import Sequence

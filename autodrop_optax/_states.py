@@ -1,4 +1,4 @@
-"""Where the states of AutoDrop are in the state of an optimizer."""
+"""The states of AutoDrop within the state of an optimizer."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args

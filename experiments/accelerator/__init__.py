@@ -1,1 +1,1 @@
-"""What AutoDrop costs and gives on a large GPU, within minutes."""
+"""AutoDrop's cost and its errors on one large GPU, within minutes."""

@@ -3,7 +3,6 @@
 import functools
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +10,15 @@ import optax
 
 from autodrop_optax import autodrop
 from autodrop_optax._angle import measure_turn
-from experiments.benchmark.timing import Row, Side, going_on, timed_row
+from experiments.benchmark.angle import read_three
+from experiments.benchmark.inputs import Leaves
+from experiments.benchmark.optimizer_step import SGD, at_step, optimizer_side
+from experiments.benchmark.timing import Row, timed_row
 
 REPEATS = 12
 LEAVES = 20
 CALLS = 16  # steps to one timing; after 16,000 one in eight is sampled
 CHUNK = 10**7  # elements that are widened to float64 at a time
-
-Tree = list[jax.Array]
 
 
 def cost_rows(size: float) -> Iterator[Row]:
@@ -47,75 +47,34 @@ def angle_rows(name: str, number: int) -> Iterator[Row]:
 
 def step_rows(number: int) -> Iterator[Row]:
     """A step of SGD with momentum with AutoDrop over one without, and copies moved."""
-    base = optax.sgd(0.1, momentum=0.9)
-    gradients = normal_tree(number, 0)
+    trees = [normal_tree(number, seed) for seed in range(3)]
     for kind in ("device", "pinned_host"):
         for steps in (100, 16_000, 200_065):
             link = at_step(autodrop(state_memory_kind=kind), steps)
             yield timed_row(
                 f"step, 10^8, {kind}, after {steps:,} steps / sgd",
-                functools.partial(optimizer_side, base, gradients),
-                optimizer_side(optax.chain(base, link), gradients),
+                functools.partial(optimizer_side, SGD, trees[:1], CALLS),
+                optimizer_side(optax.chain(SGD, link), trees[:1], CALLS),
                 REPEATS,
             )
-        link = at_step(autodrop(state_memory_kind=kind, max_angle=180), 100, check=0.0)
+        # Gradients that change: the angle of a straight line takes a second pass.
+        link = autodrop(state_memory_kind=kind, max_angle=180)
+        link = at_step(link, 100, checks=True)
         yield timed_row(
             f"step, 10^8, {kind}, each with a check / sgd",
-            functools.partial(optimizer_side, base, gradients),
-            optimizer_side(optax.chain(base, link), gradients),
+            functools.partial(optimizer_side, SGD, trees, 1),
+            optimizer_side(optax.chain(SGD, link), trees, 1),
             REPEATS,
         )
 
 
-def at_step(
-    link: optax.GradientTransformationExtraArgs, steps: int, check: float = math.inf
-) -> optax.GradientTransformationExtraArgs:
-    """AutoDrop in its first phase, whose next checks come from step ``check`` on."""
-
-    def init(params):
-        count = jnp.full((), steps, jnp.int32)
-        state: Any = link.init(params)
-        return state._replace(
-            steps=count,
-            steps_since_drop=jnp.copy(count),
-            age=jnp.full((), steps, jnp.float32),
-            # Zero stays zero: each step is checked then.
-            check_time=jnp.full((), min(check, 1e9), jnp.float32),
-        )
-
-    return optax.GradientTransformationExtraArgs(init, link.update)
-
-
-def optimizer_side(optimizer: optax.GradientTransformation, gradients: Tree) -> Side:
-    """Steps in place with given gradients."""
-
-    @functools.partial(jax.jit, donate_argnums=(0, 1))
-    def step(params, state, gradients):
-        updates, state = optimizer.update(gradients, state, params)
-        return optax.apply_updates(params, updates), state
-
-    def run(params, state):
-        for _ in range(CALLS):
-            params, state = step(params, state, gradients)
-        return params, state
-
-    params = [jnp.ones_like(x) for x in gradients]
-    return going_on(run, params, jax.tree.map(jnp.copy, optimizer.init(params)))
-
-
-def read_three(trees: tuple[Tree, ...]) -> Side:
-    """Reads three trees once."""
-    read = jax.jit(lambda trees: [jnp.sum(x) for leaves in trees for x in leaves])
-    return lambda: read(trees)
-
-
-def normal_tree(number: int, seed: int) -> Tree:
+def normal_tree(number: int, seed: int) -> Leaves:
     """Normal numbers in equal leaves, made on the device."""
     keys = jax.random.split(jax.random.key(seed), LEAVES)
     return [jax.random.normal(key, (number // LEAVES,)) for key in keys]
 
 
-def turning_trees(number: int, degrees: float) -> tuple[Tree, Tree, Tree]:
+def turning_trees(number: int, degrees: float) -> tuple[Leaves, Leaves, Leaves]:
     """Ends and starts of a step, and the step before, about ``degrees`` apart."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
 
@@ -128,7 +87,7 @@ def turning_trees(number: int, degrees: float) -> tuple[Tree, Tree, Tree]:
     return ends, starts, previous
 
 
-def angle_in_float64(ends: Tree, starts: Tree, previous: Tree) -> float:
+def angle_in_float64(ends: Leaves, starts: Leaves, previous: Leaves) -> float:
     """The angle that the kernel is to find, in degrees."""
     with jax.enable_x64(True):
 

@@ -5,6 +5,7 @@ What is evaluated is what a person would use, the average or the parameters.
 """
 
 import functools
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from experiments.data.augment import crop_and_flip
 from experiments.models import resnet18
 from experiments.task.optimizers import sgd
 
+losses = optax.softmax_cross_entropy_with_integer_labels
 RATES = (0.05, 0.1, 0.2)
 BATCH = 256
 TEST_BATCH = 1000
@@ -115,7 +117,7 @@ def train_once(
             def loss_fn(params):
                 model = nnx.merge(graphdef, params, state.rest)
                 model.train()
-                loss = cross_entropy(model(inputs), labels[batch]).mean()
+                loss = losses(model(inputs), labels[batch]).mean()
                 _, _, rest = nnx.split(model, nnx.Param, ...)
                 return loss, nnx.to_pure_dict(rest)
 
@@ -146,8 +148,9 @@ def train_once(
         model = nnx.merge(graphdef, params, state.rest)
         if told_nothing:
             parts = (images[i * BATCH : (i + 1) * BATCH] for i in range(steps))
-            batches = (prepare(x) for x, _ in zip(parts, range(STATISTICS)))  # noqa: B905
-            recompute_batch_stats(model, batches)
+            recompute_batch_stats(
+                model, map(prepare, itertools.islice(parts, STATISTICS))
+            )
         loss, error = evaluate(model, prepare, test)
         yield Result(
             schedule, rate, number, number / epochs, error, loss, drops, fastest
@@ -173,7 +176,7 @@ def evaluate(
     def sums(model, images, labels):
         logits = model(prepare(images))
         wrong = jnp.argmax(logits, axis=-1) != labels
-        return jnp.stack([cross_entropy(logits, labels).sum(), wrong.sum()])
+        return jnp.stack([losses(logits, labels).sum(), wrong.sum()])
 
     totals = np.zeros(2)
     count = len(test[1]) // TEST_BATCH * TEST_BATCH
@@ -182,9 +185,3 @@ def evaluate(
         totals += np.asarray(sums(model, images[..., None], labels.astype(jnp.int32)))
     loss, wrong = totals / count
     return float(loss), 100 * float(wrong)
-
-
-def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """In nats, of the shape of the labels."""
-    logits = logits.astype(jnp.float32)
-    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)

@@ -1,4 +1,4 @@
-"""What the command line takes."""
+"""The options of the measurements."""
 
 from dataclasses import dataclass
 from pathlib import Path

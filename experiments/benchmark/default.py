@@ -10,16 +10,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from autodrop_optax import AutoDropState, autodrop
 from autodrop_optax import _autodrop as rule
+from autodrop_optax import autodrop
 from experiments.benchmark.config import BenchmarkConfig
 from experiments.benchmark.epoch_end import read_three_write_two
 from experiments.benchmark.inputs import normal_leaves, synthetic_fashion_mnist
-from experiments.benchmark.steps import SGD, optimizer_side, training_side
+from experiments.benchmark.optimizer_step import SGD, at_step, optimizer_side
+from experiments.benchmark.steps import training_side
 from experiments.benchmark.timing import Row, Side, timed_row
 from experiments.task import optimizers
-
-FAR = 1e9  # steps: no check comes while the clock runs
 
 
 def default_rows(config: BenchmarkConfig) -> Iterator[Row]:
@@ -34,11 +33,11 @@ def step_rows(config: BenchmarkConfig) -> Iterator[Row]:
     for millions, calls in ((10, 16), (100, 8)):
         gradients = [normal_leaves(config.scaled(millions * 10**6), 20, seed=0)]
         others = {
-            "autodrop, every step sampled": (at_step(100), 1.7),
+            "autodrop, every step sampled": (at_step(autodrop(), 100), 1.7),
             # One step in eight is sampled, and so is each eighth call here.
-            "autodrop, after 16,000 steps": (at_step(16_000), 1.10),
+            "autodrop, after 16,000 steps": (at_step(autodrop(), 16_000), 1.10),
             # One in 128 is: none of these.
-            "autodrop, after 200,000 steps": (at_step(200_065), 1.04),
+            "autodrop, after 200,000 steps": (at_step(autodrop(), 200_065), 1.04),
             "ema": (optax.ema(0.999), float("nan")),
         }
         for name, (link, limit) in others.items():
@@ -84,24 +83,6 @@ def check_rows(config: BenchmarkConfig) -> Iterator[Row]:
         for name, optimizer in (("sgd", SGD), ("sgd, autodrop", link())):
             what = f"seconds to compile a step, 100 M in {leaves}: {name}"
             yield Row(what, compile_seconds(optimizer, trees[0]))
-
-
-def at_step(n: int) -> optax.GradientTransformationExtraArgs:
-    """AutoDrop that is n steps into its first phase, and has no check due."""
-    transformation = autodrop()
-
-    def init(params):
-        state = transformation.init(params)
-        assert isinstance(state, AutoDropState)
-        count = jnp.full((), n, jnp.int32)
-        return state._replace(
-            steps=count,
-            steps_since_drop=jnp.copy(count),
-            age=jnp.full((), n, jnp.float32),
-            check_time=jnp.full((), FAR, jnp.float32),
-        )
-
-    return optax.GradientTransformationExtraArgs(init, transformation.update)
 
 
 def link() -> optax.GradientTransformation:

@@ -14,7 +14,8 @@ from autodrop_optax import (
     with_epoch_autodrop,
 )
 from experiments.benchmark.config import BenchmarkConfig
-from experiments.benchmark.steps import NEVER, SGD, make_optimizer_step
+from experiments.benchmark.optimizer_step import SGD, make_optimizer_step
+from experiments.benchmark.steps import NEVER
 from experiments.benchmark.timing import Row
 
 

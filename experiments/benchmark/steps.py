@@ -1,9 +1,8 @@
 """Steps of training with AutoDrop over steps without."""
 
 import functools
-import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -13,14 +12,14 @@ from flax import nnx
 
 from autodrop_optax import epoch_autodrop, windowed_autodrop, with_epoch_autodrop
 from experiments.benchmark.config import BenchmarkConfig
-from experiments.benchmark.inputs import Leaves, normal_leaves, synthetic_fashion_mnist
+from experiments.benchmark.inputs import normal_leaves, synthetic_fashion_mnist
+from experiments.benchmark.optimizer_step import SGD, optimizer_side
 from experiments.benchmark.timing import Row, Side, going_on, timed_row
 from experiments.data.dataset import Dataset
 from experiments.run.evaluation import cross_entropy
 from experiments.task import optimizers
 from experiments.task.workloads import WORKLOADS
 
-SGD = optax.sgd(0.1, momentum=0.9)
 NEVER = 10**9  # steps per epoch: no epoch ends while the clock runs
 
 
@@ -119,37 +118,6 @@ def windowed_rows(config: BenchmarkConfig) -> Iterator[Row]:
             optimizer_side(optax.chain(SGD, link), gradients, 64),
             config.repeats,
         )
-
-
-def optimizer_side(
-    optimizer: optax.GradientTransformation, gradients: Sequence[Leaves], steps: int
-) -> Side:
-    """Steps of an optimizer, each a call; the gradients change from run to run."""
-    step = make_optimizer_step(optimizer)
-    turns = itertools.cycle(gradients)
-
-    def run(params, state):
-        given = next(turns)
-        for _ in range(steps):
-            params, state = step(params, state, given)
-        return params, state
-
-    params = [jnp.ones_like(g) for g in gradients[0]]
-    # Copied: what init returns as it got it could not be donated twice.
-    return going_on(run, params, jax.tree.map(jnp.copy, optimizer.init(params)))
-
-
-def make_optimizer_step(optimizer: optax.GradientTransformation):
-    """A jitted step that donates parameters and state."""
-    optimizer = optax.with_extra_args_support(optimizer)
-
-    def step(params, state, gradients):
-        # Of the optimizers here only reduce_on_plateau looks at the value.
-        updates, state = optimizer.update(gradients, state, params, value=1.0)
-        return optax.apply_updates(params, updates), state
-
-    # What is only handed through is memory all the same: memory_rows counts it.
-    return jax.jit(step, donate_argnums=(0, 1), keep_unused=True)
 
 
 def training_side(

@@ -1,4 +1,4 @@
-"""What happens to a batch of images on the device, before the network sees it."""
+"""Normalisation, crops and flips of a batch of images, on the device."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What every loader returns."""
+"""A data set as every loader returns it."""
 
 from typing import NamedTuple
 

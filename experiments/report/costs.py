@@ -1,4 +1,4 @@
-"""What AutoDrop costs: the benchmark's lines, and those that pages show."""
+"""AutoDrop's cost: the benchmark's lines, and those that pages show."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What schedules must be told: a table, and a figure of error against it."""
+"""A schedule's requirements: a table, and a figure of error against them."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Where figures come from: date, versions and hardware."""
+"""The provenance of figures: date, versions and hardware."""
 
 import datetime
 import importlib.metadata

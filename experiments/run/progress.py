@@ -1,4 +1,4 @@
-"""What a run shows while it goes: a bar on a terminal, else a line per epoch."""
+"""The progress of a run: a bar on a terminal, else a line per epoch."""
 
 import math
 

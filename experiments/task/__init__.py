@@ -1,1 +1,1 @@
-"""What is trained and how: workloads, recipes, optimizers, configurations, presets."""
+"""Training tasks: workloads, recipes, optimizers, configurations, presets."""

@@ -1,4 +1,4 @@
-"""What a learning rate is given to. One entry is one small function."""
+"""The optimizers, each a small function of its learning rate."""
 
 from collections.abc import Callable
 from typing import Literal

@@ -1,4 +1,4 @@
-"""How well equation 11 describes recorded angular velocities.
+"""The fit of equation 11 to recorded angular velocities.
 
 Three models, fitted by least squares to the angles of all seeds, t = epoch times steps
 per epoch:

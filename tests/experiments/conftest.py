@@ -1,4 +1,4 @@
-"""What the tests of the experiments share."""
+"""Fixtures of the experiments' tests."""
 
 import dataclasses
 import gzip

@@ -1,4 +1,4 @@
-"""What of many like cases runs at every time, and what in `make test-slow`."""
+"""The choice of many like cases: those of every run, and those of `make test-slow`."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

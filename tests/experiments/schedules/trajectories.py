@@ -1,4 +1,4 @@
-"""What the tests of the rivals share: sequences to feed them, and a run of a link."""
+"""Helpers of the rivals' tests: sequences to feed them, and a run of a link."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""What the tests of the theory share."""
+"""Fixtures of the theory's tests."""
 
 import csv
 from pathlib import Path
