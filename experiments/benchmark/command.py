@@ -63,9 +63,10 @@ def benchmark(config: BenchmarkConfig) -> list[Row]:
             )
             print(f"{row.what:<69}{ratio} {a_a} {limit}  {row.met}", flush=True)
             rows.append(row)
+            # As they come: it takes a quarter of an hour.
+            costs = [Cost(*row[:6], row.met) for row in rows]
+            write_csv(config.out / "benchmark.csv", Cost._fields, costs)
 
-    costs = [Cost(*row[:6], row.met) for row in rows]
-    write_csv(config.out / "benchmark.csv", Cost._fields, costs)
     record = {
         **environment((*PACKAGES, "torch")),
         "load": {"before": load, "after": os.getloadavg()},

@@ -41,7 +41,8 @@ def torch_epoch(torch: Any, data: Dataset, options: dict[str, Any]) -> Side:
     """The demo's epoch without AutoDrop, as a plain loop over tensors in memory."""
     batch_size = WORKLOADS["fashion_mnist_mlp"].batch_size
     images, labels, test_inputs, test_labels = (
-        torch.from_numpy(np.array(x)) for x in data[3:]
+        torch.from_numpy(np.array(data.arrays[name]))
+        for name in ("train_inputs", "train_labels", "test_inputs", "test_labels")
     )
     labels, test_labels = labels.long(), test_labels.long()
     model = torch.nn.Sequential(
