@@ -80,13 +80,14 @@ def own_rates_table(rows: Sequence[StoppedRun], rival: str = RIVAL) -> str:
             (
                 f"`{name}`",
                 f"{stop:g}",
+                str(len(found)),
                 mean_sd(error for _, error in found.values()),
                 ", ".join(f"{rate:g}" for rate in rates),
                 difference(less),
                 f"{mean_sd(errors[worst].values())} at {worst:g}",
             )
         )
-    header = ("schedule", "stop", "error in % at its own best rate", "which")
+    header = ("schedule", "stop", "n", "error in % at its own best rate", "which")
     return markdown_table((*header, f"minus `{rival}`", "at its worst rate"), lines)
 
 
@@ -97,14 +98,15 @@ def summary_table(rows: Sequence[StoppedRun]) -> str:
     are of the full length.
     """
     stops = sorted({row.horizon for row in rows if row.schedule == RIVAL})
-    names = list(dict.fromkeys(row.schedule for row in rows))
+    names = list(STYLES)
     lines = []
     for workload in dict.fromkeys(row.workload for row in rows):
         groups = by_method([row for row in rows if row.workload == workload])
         cells = []
         for stop in stops:
             ours, there = (at_own_rate(groups[x, stop]) for x in ("autodrop", RIVAL))
-            cells.append(difference([ours[i][1] - there[i][1] for i in sorted(ours)]))
+            shared = sorted(ours.keys() & there.keys())
+            cells.append(difference([ours[i][1] - there[i][1] for i in shared]))
         for name in names:
             errors = groups.get((name, 1.0))
             if errors is None:
@@ -132,21 +134,24 @@ def by_method(
 def at_own_rate(errors: Errors) -> dict[int, tuple[float, float]]:
     """Each seed's rate and error, where the other seeds have the lowest mean error.
 
-    The rates to choose from are those of all seeds; of equal ones the lowest is taken.
-    One seed alone has none.
+    Seeds that were run at all rates choose; of equal rates the lowest is taken. A seed
+    that was not run at the rate that the others choose has none, as one seed alone.
     """
-    seeds = sorted(set().union(*errors.values()))
-    rates = [rate for rate in sorted(errors) if len(errors[rate]) == len(seeds)]
-    if len(seeds) < 2 or not rates:
-        return {}
+    seeds = set().union(*errors.values())
+    choosing = seeds.intersection(*errors.values())
 
     def others(rate: float, seed: int) -> float:
-        rest = [error for other, error in errors[rate].items() if other != seed]
+        rest = [errors[rate][other] for other in choosing - {seed}]
         # Equal counts of wrong examples are equal here, whatever was rounded.
         return round(statistics.mean(rest), 3)
 
-    best = {seed: min(rates, key=lambda rate: others(rate, seed)) for seed in seeds}
-    return {seed: (rate, errors[rate][seed]) for seed, rate in best.items()}
+    found = {}
+    for seed in sorted(seeds):
+        if choosing - {seed}:
+            rate = min(sorted(errors), key=lambda rate: others(rate, seed))
+            if seed in errors[rate]:
+                found[seed] = rate, errors[rate][seed]
+    return found
 
 
 def times_figure(rows: Sequence[StoppedRun]) -> Figure:

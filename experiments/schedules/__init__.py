@@ -3,6 +3,7 @@
 from experiments.schedules.abel import Abel
 from experiments.schedules.adam_without_rate import DAdaptAdamW, Prodigy
 from experiments.schedules.autodrop import AutoDrop
+from experiments.schedules.autodrop_variant import AutoDropVariant
 from experiments.schedules.averaged import (
     ConstantAverage,
     CosineAverage,
@@ -39,6 +40,7 @@ from experiments.schedules.windowed_autodrop import WindowedAutoDrop
 SCHEDULES: dict[str, type[Schedule]] = {
     "constant": Constant,
     "autodrop": AutoDrop,
+    "autodrop_variant": AutoDropVariant,
     "epoch_autodrop": EpochAutoDrop,
     "scaled_epoch_autodrop": ScaledEpochAutoDrop,
     "windowed_autodrop": WindowedAutoDrop,

@@ -36,10 +36,14 @@ class AutoDrop(Schedule):
     requires: ClassVar = RATE
     copies: ClassVar = 4
 
+    def link(self) -> optax.GradientTransformationExtraArgs:
+        """The library's, with these options."""
+        names = [field.name for field in dataclasses.fields(AutoDrop)]
+        return autodrop(**{name: getattr(self, name) for name in names})
+
     def build(self, recipe: Recipe) -> ScheduledOptimizer:
         """The link behind the recipe's optimizer."""
         rate = recipe.learning_rate
-        link = autodrop(**dataclasses.asdict(self))
 
         def metrics(opt_state):
             found = autodrop_metrics(opt_state)
@@ -47,7 +51,7 @@ class AutoDrop(Schedule):
             return {name: found[name] for name in names}
 
         return ScheduledOptimizer(
-            optimizer=optax.chain(recipe.optimizer(rate), link),
+            optimizer=optax.chain(recipe.optimizer(rate), self.link()),
             learning_rate=lambda state, _: rate * autodrop_metrics(state)["scale"],
             metrics=metrics,
             eval_params=autodrop_eval_params,

@@ -6,19 +6,25 @@ is stopped early.
 * What needs no horizon makes one run, which is evaluated at each of STOPS. Linear decay
   makes a run for each of HORIZONS, at the same rates.
 * Rates are a factor of 2 apart, the same for all methods. Where a best rate lies at an
-  end of its grid, the grid is widened, for all.
+  end of its grid, the grid is widened once, for all.
 * What counts is what a person would use: the average, or the parameters, of the last
   step before the stop; with BatchNorm's statistics recomputed for an average.
 * A method's own best rate is chosen without the run that it is judged by: for each seed
-  the rate with the lowest mean error of the other seeds, at that stop. AutoDrop's error
-  less linear decay's is taken seed by seed. Beside it stands each method's worst rate.
-* WORKLOADS' first two are for choosing: settings of AutoDrop may be changed after a
-  look at them. The others are looked at once.
+  the rate with the lowest mean error of the other seeds, at that stop, of those that
+  were run at all rates. MORE_SEEDS are run at the rate that these choose for the full
+  length. AutoDrop's error less linear decay's is taken seed by seed. Beside it stands
+  each method's worst rate.
+* OTHERS have one rate, chosen by the lowest error at the full length on a tenth of the
+  training examples, held out, with another seed (`study anytime_rates`). They are run
+  in their order, as far as time allows.
+* EPOCHS' first two workloads are for choosing: settings of AutoDrop may be changed
+  after a look at them (`study autodrop_parts`). The others are looked at once.
 """
 
+import statistics
 from pathlib import Path
 
-from experiments.report import figures
+from experiments.report import figures, held_out
 from experiments.report.anytime import (
     StoppedRun,
     own_rates_table,
@@ -29,9 +35,12 @@ from experiments.report.anytime import (
 from experiments.report.csv_file import read_csv, write_csv
 from experiments.run.environment import write_provenance
 from experiments.schedules import SCHEDULES
+from experiments.schedules.schedule import Schedule
+from experiments.schedules.schedule_free import ScheduleFreeAdamW
 from experiments.studies.plan import Arm, FinishedRun
-from experiments.studies.study import Runs, Study
+from experiments.studies.study import RESULTS, Runs, Study
 from experiments.task.config import RunConfig
+from experiments.task.workloads import WORKLOADS
 
 TABLE = "anytime.csv"
 STOPS = (1 / 8, 1 / 4, 1 / 2, 1.0)  # of the workload's length here
@@ -51,8 +60,8 @@ RATES = {
     "pydoc_transformer": (0.0025, 0.005, 0.01, 0.02, 0.04),
     "diamonds_mlp": (0.025, 0.05, 0.1, 0.2, 0.4),
     "pronunciation_gru": (0.004, 0.008, 0.016, 0.032, 0.064),
-    "digits_mlp": (0.0125, 0.025, 0.05, 0.1, 0.2),
-    "fashion_mnist_resnet": (0.025, 0.05, 0.1, 0.2, 0.4),
+    "digits_mlp": (0.00625, 0.0125, 0.025, 0.05, 0.1, 0.2),  # widened below
+    "fashion_mnist_resnet": (0.025, 0.05, 0.1, 0.2, 0.4, 0.8),  # widened above
 }
 # In the order in which they are run: those that matter most come first. Of each, where
 # it is run to.
@@ -64,19 +73,108 @@ METHODS: dict[str, tuple[float, ...]] = {
 }
 
 
+MORE_SEEDS = (3, 4)
+# At one rate each, in the order in which they are run; free is schedule-free SGD or
+# AdamW, as the workload has it. What must be told the end is run to the full length.
+OTHERS = (
+    "linear_decay_average",
+    "cosine",
+    "warmup_stable_decay_average",
+    "schedule_free",
+    "distance",
+    "multistep",
+    "scaled_epoch_autodrop",
+    "plateau",
+    "sasa",
+    "epoch_autodrop",
+    "cosine_average",
+    "warmup_stable_decay",
+)
+RATES_TABLE = "anytime_rates.csv"  # of OTHERS
+
+
 def arms(workload: str) -> list[Arm]:
-    """Every method at every rate, to every horizon."""
+    """All methods at all rates; more seeds at the best; then the others at theirs."""
+    best = best_rates(workload, RESULTS)
+    others = held_out.best_rates(RESULTS / RATES_TABLE, workload)
     return [
-        Arm(
-            f"anytime-{name}-{'own' if rate is None else f'{rate:g}'}-{length:g}",
-            RunConfig(schedule=SCHEDULES[name](), learning_rate=rate),
-            length=length,
-            stops=STOPS if lengths == (1.0,) else (1.0,),
-        )
-        for name, lengths in METHODS.items()
-        for rate in RATES.get(workload, (None,))
-        for length in lengths
+        *(
+            stopping(name, rate, length, ())
+            for name, lengths in METHODS.items()
+            for rate in RATES.get(workload, (None,))
+            for length in lengths
+        ),
+        *(stopping(name, rate, 1.0, MORE_SEEDS) for name, rate in best.items()),
+        *(
+            stopping(name, others[name], 1.0, ())
+            for name in other_methods(workload)
+            if name in others
+        ),
     ]
+
+
+def stopping(
+    name: str, rate: float | None, length: float, seeds: tuple[int, ...]
+) -> Arm:
+    """A method that is evaluated where one may stop.
+
+    Args:
+      name: of its schedule.
+      rate: None: that of the workload's recipe.
+      length: where it is run to, as a part of the workload's length.
+      seeds: its own; none: the study's.
+    """
+    schedule = schedule_of(name, rate)
+    told = schedule.requires.total_steps
+    held = 0.1 if schedule.requires.validation else 0.0
+    return Arm(
+        f"anytime-{name}-{label_of(rate)}-{length:g}",
+        RunConfig(schedule=schedule, learning_rate=rate, validation_fraction=held),
+        length=length,
+        stops=(1.0,) if told else STOPS,
+        seeds=seeds,
+    )
+
+
+def label_of(rate: float | None) -> str:
+    """What stands for a rate in the name of a run; None is the workload's own."""
+    return "own" if rate is None else f"{rate:g}"
+
+
+def schedule_of(name: str, rate: float | None) -> Schedule:
+    """A schedule; one with a rate of its own in place of the recipe's gets it."""
+    if name == "schedule_free_adamw" and rate is not None:
+        return ScheduleFreeAdamW(rate=rate)
+    return SCHEDULES[name]()
+
+
+def best_rates(workload: str, results: Path) -> dict[str, float]:
+    """The rate with the lowest mean error at the full length, of each of METHODS.
+
+    Args:
+      workload: its name; one without a table has none.
+      results: where the table is, of which the study's seeds count.
+    """
+    path = results / TABLE
+    errors: dict[str, dict[float, list[float]]] = {}
+    for row in read_csv(path, StoppedRun) if path.exists() else []:
+        here = (row.workload, row.horizon) == (workload, 1.0)
+        if here and row.schedule in METHODS and row.seed in STUDY.seeds:
+            cells = errors.setdefault(row.schedule, {})
+            cells.setdefault(row.learning_rate, []).append(row.error)
+    return {
+        name: min(
+            sorted(cells), key=lambda rate: round(statistics.mean(cells[rate]), 3)
+        )
+        for name, cells in errors.items()
+        if set(cells) == set(RATES[workload])
+    }
+
+
+def other_methods(workload: str) -> list[str]:
+    """OTHERS by the names of their schedules."""
+    free = "adamw" if WORKLOADS[workload].optimizer == "adamw" else "sgd"
+    return [f"{x}_{free}" if x == "schedule_free" else x for x in OTHERS]
 
 
 def rows_of(run: FinishedRun, full: int) -> list[StoppedRun]:
@@ -127,8 +225,8 @@ def report(runs: Runs, results: Path) -> None:
 
 def order(row: StoppedRun) -> tuple:
     """The order of the table: workloads and methods as they stand above."""
-    workloads, methods = list(EPOCHS), list(METHODS)
-    return workloads.index(row.workload), methods.index(row.schedule), *row[2:5]
+    methods = [*METHODS, *other_methods(row.workload)]
+    return list(EPOCHS).index(row.workload), methods.index(row.schedule), *row[2:5]
 
 
 STUDY = Study(

@@ -26,6 +26,7 @@ class Arm(NamedTuple):
     first_seed: int = FIRST_RUN
     length: float = 1.0  # of the runs, as a fraction of the workload's
     stops: tuple[float, ...] = ()  # of this, where to evaluate; (): after every epoch
+    seeds: tuple[int, ...] = ()  # its own; (): the study's
 
 
 class PlannedRun(NamedTuple):
@@ -123,4 +124,4 @@ def plan(
         folder = out / f"{workload}-{arm.label}-seed{seed}"
         return PlannedRun(arm.label, config, folder, first)
 
-    return [planned(arm, seed) for arm in arms for seed in seeds]
+    return [planned(arm, seed) for arm in arms for seed in arm.seeds or seeds]

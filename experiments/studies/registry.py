@@ -5,6 +5,8 @@ from collections.abc import Callable
 from experiments.studies import (
     ablation,
     anytime,
+    anytime_rates,
+    autodrop_parts,
     comparison,
     demo_seeds,
     epoch_demo,
@@ -35,6 +37,8 @@ STUDIES: dict[str, Study] = {
     "epoch_demo": epoch_demo.STUDY,
     "tuning": tuning.STUDY,
     "anytime": anytime.STUDY,
+    "anytime_rates": anytime_rates.STUDY,
+    "autodrop_parts": autodrop_parts.STUDY,
     "schedules": schedules.STUDY,
     "ablation": ablation.STUDY,
     "optimizers": optimizers.STUDY,

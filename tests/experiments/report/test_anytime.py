@@ -24,9 +24,11 @@ def test_of_equal_rates_the_lower_is_taken():
     assert at_own_rate(by_seed(errors))[0] == (0.1, 0.0)
 
 
-def test_a_rate_that_a_seed_lacks_is_not_chosen():
-    errors = by_seed(OURS) | {0.05: {0: 0.0, 1: 0.0}}
-    assert {rate for rate, _ in at_own_rate(errors).values()} == {0.1, 0.2}
+def test_a_seed_that_lacks_rates_has_no_say_and_gets_what_the_others_choose():
+    errors = by_seed(OURS)
+    errors[0.1][3] = 8.5  # means of the others: 6 at both, of which the lower is taken
+    errors[0.2][4] = 1.0
+    assert at_own_rate(errors) == at_own_rate(by_seed(OURS)) | {3: (0.1, 8.5)}
 
 
 def test_one_seed_has_no_rate_of_its_own():
@@ -47,13 +49,13 @@ def test_a_page_has_own_rates_differences_and_worst_rates(tmp_path, monkeypatch)
     lines = page.split("\n\n")[1].splitlines()[2:]
     # Differences 9 - 8, 6 - 8, 7 - 7.
     assert lines == [
-        "| `autodrop` | 1 | 7.33 ± 1.53 | 0.1, 0.2 | -0.33 ± 1.53"
+        "| `autodrop` | 1 | 3 | 7.33 ± 1.53 | 0.1, 0.2 | -0.33 ± 1.53"
         " | 6.00 ± 2.65 at 0.1 |",
-        "| `linear_decay` | 1 | 7.67 ± 0.58 | 0.1 |  | 9.00 ± 0.00 at 0.2 |",
+        "| `linear_decay` | 1 | 3 | 7.67 ± 0.58 | 0.1 |  | 9.00 ± 0.00 at 0.2 |",
     ]
 
 
 def test_a_stop_without_a_rival_or_with_one_seed_has_no_difference():
     rows = [StoppedRun("digits_mlp", "autodrop", 0.1, 0, 0.125, 3.0, 0.0, 0)]
     _, _, line = own_rates_table(rows).splitlines()
-    assert line == "| `autodrop` | 0.125 | none |  |  | 3.00 at 0.1 |"
+    assert line == "| `autodrop` | 0.125 | 0 | none |  |  | 3.00 at 0.1 |"
