@@ -26,6 +26,7 @@ from experiments.studies import (
 )
 from experiments.studies.batch_norm import batch_norm
 from experiments.studies.convex.command import convex
+from experiments.studies.hard_cases import hard_cases
 from experiments.studies.random_walk import random_walk
 from experiments.studies.state_dtype import state_dtype
 from experiments.studies.step_time import step_time
@@ -59,6 +60,7 @@ COMPUTATIONS: dict[str, Callable[..., None]] = {
     "random_walk": random_walk,
     "batch_norm": batch_norm,
     "convex": convex,
+    "hard_cases": hard_cases,
     "step_time": step_time,
     "state_dtype": state_dtype,
 }
