@@ -9,7 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from autodrop_optax.plot import COLORS
-from experiments.report.statistics import difference, mean_sd
+from experiments.report.requirements import requirements_figure
+from experiments.report.statistics import difference, mean_sd, told_apart
 from experiments.report.tables import markdown_table
 
 Curve = dict[float, list[float]]  # errors over the seeds, by rate or by stop
@@ -92,10 +93,10 @@ def own_rates_table(rows: Sequence[StoppedRun], rival: str = RIVAL) -> str:
 
 
 def summary_table(rows: Sequence[StoppedRun]) -> str:
-    """A line for each workload: AutoDrop minus the rival, and all at their worst.
+    """A line for each workload: AutoDrop minus the rival, and what a rate costs.
 
-    The differences are those of :func:`own_rates_table`; best and worst over the rates
-    are of the full length.
+    The differences are those of :func:`own_rates_table`. Then each method's error at
+    the full length: at its own best rate, the mean over all rates, and at its worst.
     """
     stops = sorted({row.horizon for row in rows if row.schedule == RIVAL})
     names = list(STYLES)
@@ -113,11 +114,45 @@ def summary_table(rows: Sequence[StoppedRun]) -> str:
                 cells.append("")
                 continue
             found = [error for _, error in at_own_rate(errors).values()]
-            worst = max(statistics.mean(e.values()) for e in errors.values())
-            cells.append(f"{statistics.mean(found):.2f}, {worst:.2f}")
+            means = [statistics.mean(e.values()) for e in errors.values()]
+            values = statistics.mean(found), statistics.mean(means), max(means)
+            cells.append(", ".join(f"{value:.2f}" for value in values))
         lines.append((f"`{workload}`", *cells))
     header = [f"minus `{RIVAL}`, at {stop:g}" for stop in stops]
     return markdown_table(("workload", *header, *(f"`{x}`" for x in names)), lines)
+
+
+def methods_table(rows: Sequence[StoppedRun], rival: str = RIVAL) -> str:
+    """Errors at the full length, at its own best rate: a line for each method.
+
+    **Bold** is better than the rival and *italics* worse, where told apart seed by
+    seed; in brackets the number of seeds.
+    """
+    workloads = list(dict.fromkeys(row.workload for row in rows))
+    own: dict[tuple[str, str], dict[int, tuple[float, float]]] = {}
+    for workload in workloads:
+        groups = by_method([row for row in rows if row.workload == workload])
+        for (name, stop), errors in groups.items():
+            if stop == 1:
+                own[name, workload] = at_own_rate(errors)
+
+    def cell(name: str, workload: str) -> str:
+        found, there = own.get((name, workload)), own.get((rival, workload), {})
+        if not found:
+            return ""
+        shared = sorted(found.keys() & there.keys()) if name != rival else []
+        less = [found[seed][1] - there[seed][1] for seed in shared]
+        text = mean_sd(error for _, error in found.values())
+        if len(less) > 1 and told_apart(less):
+            mark = "**" if statistics.mean(less) < 0 else "*"
+            text = f"{mark}{text}{mark}"
+        return f"{text} ({len(found)})"
+
+    names = dict.fromkeys(name for name, _ in own)
+    return markdown_table(
+        ("schedule", *(f"`{workload}`" for workload in workloads)),
+        [(f"`{x}`", *(cell(x, workload) for workload in workloads)) for x in names],
+    )
 
 
 def by_method(
@@ -192,19 +227,48 @@ def times_figure(rows: Sequence[StoppedRun]) -> Figure:
 
 
 def rates_figure(rows: Sequence[StoppedRun]) -> Figure:
-    """Error at the full length against the rate, a panel for each workload."""
+    """Error at the full length against the rate, a panel for each workload.
+
+    The average without drops, many times worse at high rates, runs out of the panel.
+    """
     figure, panels = _panels(rows)
     for panel, workload in panels.items():
         here = [row for row in rows if (row.workload, row.horizon) == (workload, 1.0)]
+        shown: list[float] = []
         for name, (label, color, line) in STYLES.items():
             curve = _by(here, name, "horizon", "learning_rate").get(1.0)
             if curve:
                 _errorbars(panel, curve, color, label, line)
+                shown += _means(curve)[1] if name != "constant_average" else ()
+        if shown:
+            margin = 0.2 * (max(shown) - min(shown)) or 1.0
+            panel.set_ylim(min(shown) - margin, max(shown) + margin)
         rates = sorted({row.learning_rate for row in here})
         panel.set_xscale("log", base=2)
         panel.set_xticks(rates, [f"{rate:g}" for rate in rates])
         panel.set_xlabel("learning rate")
     return figure
+
+
+def requirements(rows: Sequence[StoppedRun]) -> Figure | None:
+    """Error at the full length, at its own best rate, against what must be told.
+
+    Of the workloads where the rival has one; None: there is none.
+    """
+    tables: dict[str, dict[str, list[float]]] = {}
+    for workload in dict.fromkeys(row.workload for row in rows):
+        groups = by_method([row for row in rows if row.workload == workload])
+        own = {
+            name: [error for _, error in at_own_rate(errors).values()]
+            for (name, stop), errors in groups.items()
+            if stop == 1 and at_own_rate(errors)
+        }
+        if RIVAL in own:
+            tables[workload] = own
+    if not tables:
+        return None
+    names = dict.fromkeys(name for found in tables.values() for name in found)
+    return requirements_figure(tables, {name: name for name in names}, RIVAL)
 
 
 def _panels(rows: Sequence[StoppedRun]) -> tuple[Figure, dict[Axes, str]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from experiments.errors import UserError
 from experiments.report import anytime, batch_norm, windowed
 from experiments.report.anytime import StoppedRun
+from experiments.report.autodrop_parts import settings_table
 from experiments.report.comparison import (
     BASELINES,
     ComparedRun,
@@ -22,6 +23,7 @@ from experiments.report.comparison import (
 from experiments.report.convex import ConvexRow, convex_tables
 from experiments.report.costs import costs_table
 from experiments.report.csv_file import read_csv
+from experiments.report.hard_cases import HardRun, cases_table
 from experiments.report.outcome import Outcome
 from experiments.report.requirements import requirements_table
 from experiments.report.statistics import mean_sd
@@ -109,7 +111,16 @@ def anytime_tables(name: str) -> str:
     rows = read_csv(STUDIES / "anytime.csv", StoppedRun)
     if name == "summary":
         return anytime.summary_table(rows)
+    if name == "methods":
+        return anytime.methods_table(rows)
     return anytime.own_rates_table([row for row in rows if row.workload == name])
+
+
+def settings(stop: str) -> str:
+    """What settings of AutoDrop change at a stop."""
+    return settings_table(
+        read_csv(STUDIES / "autodrop_parts.csv", StoppedRun), float(stop)
+    )
 
 
 def windowed_tables(name: str) -> str:
@@ -148,6 +159,8 @@ TABLES: dict[str, Callable[[str], str]] = {
     "requirements": requirements,
     "costs": lambda name: costs_table(name, RESULTS / "benchmark.csv"),
     "anytime": anytime_tables,
+    "settings": settings,
+    "hard_cases": lambda _: cases_table(read_csv(STUDIES / "hard_cases.csv", HardRun)),
     "tuning": lambda _: tuning_table(STUDIES),
     "demo": demo,
     "windowed": windowed_tables,

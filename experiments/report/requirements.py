@@ -1,8 +1,8 @@
 """A schedule's requirements: a table, and a figure of error against them."""
 
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import mean, stdev
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
@@ -10,11 +10,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from autodrop_optax.plot import COLORS
-from experiments.report.comparison import TARGET, ComparedRun, by_schedule
 from experiments.report.csv_file import read_csv
 from experiments.report.tables import markdown_table
 from experiments.schedules import SCHEDULES
 from experiments.schedules.schedule import LEVELS
+
+Errors = Mapping[str, Sequence[float]]  # in %, over the seeds, by the name of an arm
 
 # In the table of times: what the others are set beside, and itself once more.
 BASE, AGAIN = "constant", "constant again"
@@ -57,34 +58,37 @@ def _times(path: Path) -> dict[str, str]:
     return found
 
 
-# What has more than so many times the error of multi-step stands at the edge, with its
+# What has more than so many times the error of the target stands at the edge, with its
 # number.
 EDGE = 1.2
 
 
 def requirements_figure(
-    tables: Mapping[str, Sequence[ComparedRun]], schedules: Mapping[str, str]
+    tables: Mapping[str, Errors],
+    schedules: Mapping[str, str],
+    target: str,
 ) -> Figure:
     """Error against what had to be known: a row for each level, a column a workload.
 
-    Within a level, the schedules stand by their mean error over that of multi-step.
+    Within a level, the schedules stand by their mean error over the target's.
 
     Args:
-      tables: the runs of each workload, multi-step's among them.
+      tables: the final errors on each workload, the target's among them.
       schedules: of each arm, the name in SCHEDULES.
+      target: the arm that the others are set beside.
 
     Returns:
       The figure: mean and standard deviation over the seeds.
     """
-    groups = {workload: by_schedule(rows) for workload, rows in tables.items()}
-    order = standing(groups.values())
+    order = standing(tables.values(), target)
     levels = {x: SCHEDULES[name].requires.level for x, name in schedules.items()}
     by_level = {
         level: [name for name in order if levels[name] == level] for level in LEVELS
     }
     by_level = {level: names for level, names in by_level.items() if names}
     height = 0.22 * len(order) + 0.4 * len(by_level) + 1.0
-    figure = Figure(figsize=(3.6 + 3.6 * len(tables), height), layout="constrained")
+    width = 3.6 + (3.6 if len(tables) < 4 else 2.2) * len(tables)
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(
         len(by_level),
@@ -94,10 +98,10 @@ def requirements_figure(
         sharey="row",
         height_ratios=[len(names) + 0.5 for names in by_level.values()],
     )
-    for column, (workload, found) in zip(panels.T, groups.items(), strict=True):
-        low, edge = limits(found)
+    for column, (workload, found) in zip(panels.T, tables.items(), strict=True):
+        low, edge = limits(found, target)
         for panel, names in zip(column, by_level.values(), strict=True):
-            draw_level(panel, names, found, edge)
+            draw_level(panel, names, found, edge, mean(found[target]))
             if panel is not column[-1]:
                 panel.tick_params(axis="x", length=0)
                 panel.spines["bottom"].set_visible(False)
@@ -106,23 +110,24 @@ def requirements_figure(
     for panel, level in zip(panels[:, 0], by_level, strict=True):
         panel.set_title(level, loc="left", fontsize=9, fontweight="bold")
     figure.suptitle("Error against what you had to know", fontsize=11)
-    figure.supxlabel("final test error in % (mean ± sd; line: multi-step)", fontsize=10)
+    line = target.replace("_", " ").replace("multistep", "multi-step")
+    figure.supxlabel(f"final test error in % (mean ± sd; line: {line})", fontsize=10)
     return figure
 
 
-def standing(tables: Iterable[Mapping[str, Sequence[ComparedRun]]]) -> list[str]:
+def standing(tables: Iterable[Errors], target: str) -> list[str]:
     """The schedules, the worst first, as the axis counts from below."""
     ratios: dict[str, list[float]] = {}
     for groups in tables:
-        target = mean(groups[TARGET])
-        for name, rows in groups.items():
-            ratios.setdefault(name, []).append(mean(rows) / target)
-    return sorted(ratios, key=lambda name: -statistics.mean(ratios[name]))
+        base = mean(groups[target])
+        for name, errors in groups.items():
+            ratios.setdefault(name, []).append(mean(errors) / base)
+    return sorted(ratios, key=lambda name: -mean(ratios[name]))
 
 
-def limits(groups: Mapping[str, Sequence[ComparedRun]]) -> tuple[float, float]:
+def limits(groups: Errors, target: str) -> tuple[float, float]:
     """Where the axis begins and ends, in % of error; the rest stands at its edge."""
-    most = EDGE * mean(groups[TARGET])
+    most = EDGE * mean(groups[target])
     high = max(mean(g) + spread(g) for g in groups.values() if mean(g) <= most)
     low = min(mean(g) - spread(g) for g in groups.values())
     width = high - low or 1.0  # a single run has none
@@ -132,11 +137,12 @@ def limits(groups: Mapping[str, Sequence[ComparedRun]]) -> tuple[float, float]:
 def draw_level(
     panel: Axes,
     names: Sequence[str],
-    groups: Mapping[str, Sequence[ComparedRun]],
+    groups: Errors,
     edge: float,
+    target: float,
 ) -> None:
-    """The schedules that need the same: a dot and a bar each."""
-    panel.axvline(mean(groups[TARGET]), color="0.7", linewidth=0.8, zorder=0)
+    """The schedules that need the same: a dot and a bar each, and the target's line."""
+    panel.axvline(target, color="0.7", linewidth=0.8, zorder=0)
     for height, name in enumerate(names):
         if name not in groups:  # on another workload only
             continue
@@ -160,11 +166,6 @@ def draw_level(
     panel.tick_params(axis="y", length=0)
 
 
-def mean(rows: Sequence[ComparedRun]) -> float:
-    """The mean of the final errors."""
-    return statistics.mean(row.final_error for row in rows)
-
-
-def spread(rows: Sequence[ComparedRun]) -> float:
-    """The standard deviation of the final errors; 0 of one."""
-    return statistics.stdev(r.final_error for r in rows) if len(rows) > 1 else 0.0
+def spread(errors: Sequence[float]) -> float:
+    """The standard deviation; 0 of one."""
+    return stdev(errors) if len(errors) > 1 else 0.0

@@ -30,6 +30,7 @@ from experiments.report.anytime import (
     own_rates_table,
     rates_figure,
     rates_table,
+    requirements,
     times_figure,
 )
 from experiments.report.csv_file import read_csv, write_csv
@@ -221,6 +222,8 @@ def report(runs: Runs, results: Path) -> None:
         print(f"{rates_table(here)}\n\n{own_rates_table(here)}")
     figures.save(times_figure(rows), results / "anytime.png")
     figures.save(rates_figure(rows), results / "anytime_rates.png")
+    if (figure := requirements(rows)) is not None:
+        figures.save(figure, results / "anytime_needs.png")
 
 
 def order(row: StoppedRun) -> tuple:

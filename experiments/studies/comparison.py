@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from experiments.report import figures
-from experiments.report.comparison import ComparedRun, by_schedule
+from experiments.report.comparison import TARGET, ComparedRun, by_schedule
 from experiments.report.csv_file import read_csv
 from experiments.report.requirements import requirements_figure
 from experiments.studies.plan import Arm, arm
@@ -63,11 +63,14 @@ def report(runs: Runs, results: Path) -> None:
         known = {x.label: x.config.schedule_name for x in arms(workload)}
         compared = read_csv(path, ComparedRun) if path.exists() else []
         # A table that stays as it is may have arms of other days.
-        if compared and set(by_schedule(compared)) <= set(known):
-            tables[workload] = compared
+        groups = by_schedule(compared)
+        if groups and set(groups) <= set(known):
+            tables[workload] = {
+                name: [run.final_error for run in runs] for name, runs in groups.items()
+            }
             schedules |= known
     if tables:
-        figure = requirements_figure(tables, schedules)
+        figure = requirements_figure(tables, schedules, TARGET)
         figures.save(figure, results / "comparison_needs.png")
 
 

@@ -1,7 +1,14 @@
 """Each method at the rate that its other seeds choose, worked out by hand."""
 
 from experiments.report import pages
-from experiments.report.anytime import StoppedRun, at_own_rate, own_rates_table
+from experiments.report.anytime import (
+    StoppedRun,
+    at_own_rate,
+    methods_table,
+    own_rates_table,
+    summary_table,
+)
+from experiments.report.autodrop_parts import settings_table
 from experiments.report.csv_file import write_csv
 
 # At 0.1 and 0.2, seeds 0 to 2. Seed 0 does worst where the others do best.
@@ -33,6 +40,53 @@ def test_a_seed_that_lacks_rates_has_no_say_and_gets_what_the_others_choose():
 
 def test_one_seed_has_no_rate_of_its_own():
     assert at_own_rate({0.1: {0: 3.0}}) == {}
+
+
+def runs(workload, name, errors, drops=0):
+    return [
+        StoppedRun(workload, name, rate, seed, 1.0, error, 0.0, drops)
+        for rate, of_rate in errors.items()
+        for seed, error in enumerate(of_rate)
+    ]
+
+
+def test_methods_are_bold_where_better_and_italic_where_worse():
+    rows = [
+        *runs("digits_mlp", "autodrop", {0.1: (1.0, 2.0, 3.1)}),
+        *runs("digits_mlp", "linear_decay", {0.1: (2.0, 3.0, 4.0)}),
+        *runs("digits_mlp", "cosine", {0.1: (4.0, 5.0, 6.1)}),
+        *runs("diamonds_mlp", "linear_decay", {0.1: (2.0, 3.0, 4.0)}),
+    ]
+    assert methods_table(rows).splitlines()[2:] == [
+        "| `autodrop` | **2.03 ± 1.05** (3) |  |",
+        "| `linear_decay` | 3.00 ± 1.00 (3) | 3.00 ± 1.00 (3) |",
+        "| `cosine` | *5.03 ± 1.05* (3) |  |",
+    ]
+
+
+def test_the_summary_has_the_error_at_its_best_at_all_rates_and_at_its_worst():
+    rows = [
+        *runs("digits_mlp", "autodrop", {0.1: (1.0, 1.0), 0.2: (4.0, 4.0)}),
+        *runs("digits_mlp", "linear_decay", {0.1: (2.0, 3.0), 0.2: (6.0, 6.0)}),
+    ]
+    *_, line = summary_table(rows).splitlines()
+    # Differences 1 - 2 and 1 - 3.
+    assert line == (
+        "| `digits_mlp` | -1.50 ± 0.71 | 1.00, 2.50, 4.00 | 2.50, 4.25, 6.00 |  |  |"
+    )
+
+
+def test_a_setting_is_set_beside_the_default_at_the_same_rate():
+    rows = [
+        *runs("digits_mlp", "autodrop", {0.1: (1.0, 2.0), 0.2: (4.0, 4.0)}, drops=1),
+        *runs("digits_mlp", "power 3", {0.2: (5.0, 7.0)}, drops=2),
+    ]
+    assert settings_table(rows).splitlines() == [
+        "| setting | `digits_mlp` at 0.1 | `digits_mlp` at 0.2 |",
+        "| --- | --- | --- |",
+        "| autodrop | 1.50 ± 0.71 (1) | 4.00 ± 0.00 (1) |",
+        "| power 3 |  | +2.00 ± 1.41 (2) |",
+    ]
 
 
 def test_a_page_has_own_rates_differences_and_worst_rates(tmp_path, monkeypatch):

@@ -61,15 +61,15 @@ def test_every_rival_is_compared(workload):
 
 
 def test_the_figure_has_every_schedule_at_its_level():
-    found = [
-        *rows("multistep", 10.0, 11.0),
-        *rows("constant", 13.0, 12.0),
-        *rows("prodigy", 90.0, 91.0),
-        *rows("mine", 10.2, 10.4),
-    ]
+    found = {
+        "multistep": [10.0, 11.0],
+        "constant": [13.0, 12.0],
+        "prodigy": [90.0, 91.0],
+        "mine": [10.2, 10.4],
+    }
     schedules = {name: name for name in ("multistep", "constant", "prodigy")}
     figure = requirements_figure(
-        {"digits_mlp": found}, {**schedules, "mine": "refined"}
+        {"digits_mlp": found}, {**schedules, "mine": "refined"}, "multistep"
     )
     assert labels(figure.axes) == [["prodigy"], ["constant"], ["multistep"], ["mine"]]
     assert [panel.get_title(loc="left") for panel in figure.axes] == [
@@ -84,12 +84,12 @@ def test_the_figure_has_every_schedule_at_its_level():
 
 
 def test_the_figure_has_a_column_for_each_workload():
-    one = [*rows("multistep", 10.0), *rows("cosine", 12.0), *rows("linear_decay", 9.0)]
+    one = {"multistep": [10.0], "cosine": [12.0], "linear_decay": [9.0]}
     # Here twice as good as there, so that it is the best over both.
-    other = [*rows("multistep", 40.0), *rows("cosine", 20.0)]
+    other = {"multistep": [40.0], "cosine": [20.0]}
     tables = {"digits_mlp": one, "pydoc_transformer": other}
     names = ["multistep", "linear_decay", "cosine"]
-    figure = requirements_figure(tables, {name: name for name in names})
+    figure = requirements_figure(tables, {name: name for name in names}, "multistep")
     left, right = figure.axes
     assert labels([left]) == [names]
     dots = {
