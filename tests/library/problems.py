@@ -1,5 +1,6 @@
 """A small noisy problem, the library's ways to run it, and the reference's."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -26,6 +27,14 @@ NAMES = {
     "theta_0": "threshold",
     "theta_max": "max_threshold",
     "n_d": "drop_delay",
+}
+# The library's, as numbers that can be traced.
+DEFAULTS = {
+    "drop_factor": 0.2,
+    "min_learning_rate": 1e-4,
+    "threshold": 0.01,
+    "max_threshold": 1.0,
+    "drop_delay": 20,
 }
 
 
@@ -93,11 +102,21 @@ def run_reference(problem: Problem, options: dict, momentum=0.9, front=False):
     return records, auto.margin
 
 
-def run_library(problem: Problem, options: dict, way: str, momentum=0.9):
-    """The same through the library; ``way`` is one of the keys below."""
-    keywords = {NAMES.get(name, name): value for name, value in options.items()}
+@functools.cache
+def _compiled(way: str, static: tuple, momentum: float):
+    """All epochs of a way, compiled once; settings that are numbers are arguments."""
+
+    def run(params, centres, curvature, numbers):
+        optimizer = _optimizer(way, dict(static) | numbers, momentum)
+        epoch = _epoch(optimizer, way, curvature)
+        return jax.lax.scan(epoch, (params, optimizer.init(params)), centres)[1]
+
+    return jax.jit(run)
+
+
+def _optimizer(way, keywords, momentum):
     sgd = optax.sgd(RATE, momentum=momentum)
-    optimizer = {
+    return {
         "link-last": lambda: optax.chain(sgd, epoch_autodrop(RATE, **keywords)),
         "link-first": lambda: optax.chain(epoch_autodrop(RATE, **keywords), sgd),
         "wrapper": lambda: with_epoch_autodrop(sgd, RATE, STEPS, **keywords),
@@ -108,8 +127,9 @@ def run_library(problem: Problem, options: dict, way: str, momentum=0.9):
             epoch_autodrop(RATE, steps_per_epoch=STEPS, **keywords), sgd
         ),
     }[way]()
-    curvature = jnp.asarray(problem.curvature, jnp.float32)
 
+
+def _epoch(optimizer, way, curvature):
     def step(carry, c):
         params, state = carry
         x = jnp.concatenate([jnp.ravel(p) for p in jax.tree.leaves(params)])
@@ -128,12 +148,18 @@ def run_library(problem: Problem, options: dict, way: str, momentum=0.9):
             _, seen = optimizer.update(params, state, params)
         return (params, state), (params, autodrop_metrics(seen))
 
-    carry = problem.params, optimizer.init(problem.params)
-    centres = jnp.asarray(problem.centres, jnp.float32)
-    _, (params, metrics) = jax.jit(lambda c, x: jax.lax.scan(epoch, c, x))(
-        carry, centres
-    )
-    params, metrics = jax.tree.map(np.asarray, (params, metrics))
+    return epoch
+
+
+def run_library(problem: Problem, options: dict, way: str, momentum=0.9):
+    """The same through the library; ``way`` is one of the keys above."""
+    numbers = DEFAULTS | {
+        NAMES[name]: value for name, value in options.items() if name in NAMES
+    }
+    static = tuple((k, v) for k, v in options.items() if k not in NAMES)
+    run = _compiled(way, static, momentum)
+    arrays = np.float32(problem.centres), np.float32(problem.curvature)
+    params, metrics = jax.device_get(run(problem.params, *arrays, numbers))
     return [
         {"params": flat(jax.tree.map(lambda x, t=t: x[t], params))}
         | {name: value[t] for name, value in metrics.items()}

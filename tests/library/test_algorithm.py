@@ -1,9 +1,14 @@
 """Every way to drive AutoDrop against Algorithm 1 in NumPy, epoch by epoch."""
 
+import inspect
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from problems import EPOCHS, make_problem, run_library, run_reference
+from problems import DEFAULTS, EPOCHS, make_problem, run_library, run_reference
+from slow import slow_but
+
+from autodrop_optax import epoch_autodrop, with_epoch_autodrop
 
 # Ties: where |w_t - w_{t-1}| comes nearer to theta than float32 can tell, the decision
 # is a coin's. A seed is taken only if the reference kept this distance all along.
@@ -29,12 +34,22 @@ OPTIONS = {
     "theta-capped-at-start": BASE | {"theta_max": 4.0},
 }
 WAYS = ["link-last", "link-first", "wrapper", "counting-last", "counting-first"]
-CASES = [
-    pytest.param(name, way, id=f"{name}-{way}")
+CASES = {
+    f"{name}-{way}": (name, way)
     for name, options in OPTIONS.items()
     for way in WAYS
     if not way.startswith("counting") or options.get("averaging") is False
+}
+# Each option in one way at least, each way with all numbers in one program.
+FAST = [
+    *(name for name, (_, way) in CASES.items() if way == "wrapper"),
+    *("base-link-last", "long-delay-link-last", "floor-link-last"),
+    *("base-link-first", "card-link-first", "no-averaging-link-first"),
+    *("card-counting-last", "no-averaging-counting-last"),
+    *("card-counting-first", "no-averaging-counting-first"),
+    "window-3-no-averaging-counting-last",
 ]
+FAST = [name for name in FAST if not name.startswith(("window-8", "restart-no-av"))]
 
 
 def clear_case(options, front):
@@ -47,7 +62,7 @@ def clear_case(options, front):
     raise AssertionError("no problem without a tie")
 
 
-@pytest.mark.parametrize(("name", "way"), CASES)
+@pytest.mark.parametrize(("name", "way"), slow_but(CASES, *FAST))
 def test_agrees_with_the_reference_at_every_epoch(name, way):
     options = OPTIONS[name]
     problem, expected = clear_case(options, front=way.endswith("first"))
@@ -65,3 +80,9 @@ def test_agrees_with_the_reference_at_every_epoch(name, way):
         )
     if name != "paper":  # 0.01 degrees are too few for angles as noisy as these
         assert expected[-1]["num_drops"] >= 3
+
+
+@pytest.mark.parametrize("method", [epoch_autodrop, with_epoch_autodrop])
+def test_the_defaults_are_the_papers(method):
+    parameters = inspect.signature(method).parameters
+    assert {name: parameters[name].default for name in DEFAULTS} == DEFAULTS

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from reference import angle as reference_angle
+from slow import slow_but
 
 from autodrop_optax import _angle, angle_between
 
@@ -13,17 +14,22 @@ ANGLES = [1.0, 5.0, 30.0, 90.0, 120.0, 175.0, 179.0]
 
 
 @pytest.fixture(
+    scope="module",
     autouse=True,
     params=[
         pytest.param(True, id="one-device"),
         pytest.param(False, id="spread"),
     ],
 )
-def layout(request, monkeypatch):
-    """Both reductions: the one for a leaf on one device, and that for sharded ones."""
-    monkeypatch.setattr(_angle, "_on_one_device", lambda x: request.param)
-    jax.clear_caches()
-    yield
+def layout(request):
+    """Both reductions: the one for a leaf on one device, and that for sharded ones.
+
+    Tests of one reduction stand together and share what is compiled.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_angle, "_on_one_device", lambda x: request.param)
+        jax.clear_caches()
+        yield
     jax.clear_caches()
 
 
@@ -62,8 +68,17 @@ def error(a, b):
     return abs(float(angle_between(a, b)) - reference_angle(*wide))
 
 
-@pytest.mark.parametrize("draw", [normal, constant, heavy_tailed, ascending, sparse])
-@pytest.mark.parametrize("n", [2, 3, 255, 257, 12_345, 10**6])
+DRAWS = (normal, constant, heavy_tailed, ascending, sparse)
+# A million is slow, but of the distribution that sums worst.
+SIZES = {
+    f"{n}-{draw.__name__}": (n, draw)
+    for n in (2, 3, 255, 257, 12_345, 10**6)
+    for draw in DRAWS
+}
+SMALL = [name for name, (n, _) in SIZES.items() if n < 10**6]
+
+
+@pytest.mark.parametrize(("n", "draw"), slow_but(SIZES, *SMALL, "1000000-heavy_tailed"))
 def test_within_tolerance_in_float32(n, draw):
     rng = np.random.default_rng(n)
     for degrees in ANGLES:
@@ -71,8 +86,16 @@ def test_within_tolerance_in_float32(n, draw):
         assert error(a.astype(np.float32), b.astype(np.float32)) < TOLERANCE
 
 
-@pytest.mark.parametrize("draw", [normal, constant, heavy_tailed, ascending])
-@pytest.mark.parametrize("degrees", [1.0, 90.0, 179.0])
+LARGE = {
+    f"{degrees:.0f}-{draw.__name__}": (degrees, draw)
+    for degrees in (1.0, 90.0, 179.0)
+    for draw in DRAWS[:-1]
+}
+
+
+@pytest.mark.parametrize(
+    ("degrees", "draw"), slow_but(LARGE, "1-constant", "90-ascending")
+)
 def test_within_tolerance_at_ten_million_in_one_leaf(degrees, draw):
     a, b = vectors_at(degrees, 10**7, draw, np.random.default_rng(0))
     assert error(a.astype(np.float32), b.astype(np.float32)) < TOLERANCE

@@ -16,6 +16,7 @@ import orbax.checkpoint as ocp
 import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
+from slow import slow_but
 
 from autodrop_optax import (
     autodrop_metrics,
@@ -181,17 +182,24 @@ def assert_same_bits(a, b):
         assert np.asarray(x).tobytes() == np.asarray(y).tobytes(), name
 
 
-@pytest.mark.parametrize(
-    ("way", "devices"),
-    [
-        pytest.param("link", one_device, id="link"),
-        pytest.param("wrapper", one_device, id="wrapper"),
-        pytest.param("counting", one_device, id="counting"),
-        pytest.param("link", eight_devices, id="link-sharded"),
-        pytest.param("wrapper", eight_devices, id="wrapper-sharded"),
-    ],
-)
-@pytest.mark.parametrize("moment", MOMENTS)
+PLACES = {
+    "link": ("link", one_device),
+    "wrapper": ("wrapper", one_device),
+    "counting": ("counting", one_device),
+    "link-sharded": ("link", eight_devices),
+    "wrapper-sharded": ("wrapper", eight_devices),
+}
+CUTS = {
+    f"{moment}-{name}": (*place, moment)
+    for moment in MOMENTS
+    for name, place in PLACES.items()
+}
+# Where most is under way at every place, and every moment of the wrapper.
+FAST = [name for name in CUTS if name.startswith("mid-average")]
+FAST += [f"{moment}-wrapper" for moment in MOMENTS]
+
+
+@pytest.mark.parametrize(("way", "devices", "moment"), slow_but(CUTS, *FAST))
 def test_continues_bit_for_bit(way, devices, moment, tmp_path):
     states, metrics = uninterrupted(way, devices)
     position = find(moment, metrics)

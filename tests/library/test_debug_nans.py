@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from slow import slow_but
 
 from autodrop_optax import (
     autodrop,
@@ -49,8 +50,17 @@ def there_is_no_nan(tree):
     return not any(np.isnan(x).any() for x in leaves)
 
 
-@pytest.mark.parametrize("jit", [True, False], ids=["jit", "eager"])
-@pytest.mark.parametrize("way", WAYS)
+CASES = {
+    f"{way}-{'jit' if jit else 'eager'}": (way, jit)
+    for way in WAYS
+    for jit in (True, False)
+}
+FAST = [name for name in CASES if name.endswith("jit")]
+
+
+@pytest.mark.parametrize(
+    ("way", "jit"), slow_but(CASES, *FAST, "autodrop-eager", "link-eager")
+)
 def test_a_run_with_drops(way, jit):
     optimizer = WAYS[way]()
     params = {"w": jnp.arange(6.0).reshape(2, 3), "b": jnp.ones(3, jnp.bfloat16)}

@@ -8,6 +8,7 @@ import optax
 import pytest
 from chains import EAGER, PLAIN, STEPS, make_params, random_tree, run, sgd
 from flax.core import freeze
+from slow import slow_but
 
 from autodrop_optax import (
     autodrop_metrics,
@@ -30,7 +31,7 @@ LINKS = {
 
 
 @pytest.mark.parametrize("position", [0, 1, 2])
-@pytest.mark.parametrize("other", LINKS)
+@pytest.mark.parametrize("other", slow_but(LINKS.keys(), "warm-up"))
 def test_with_a_threshold_of_zero_no_position_changes_the_chain(other, position):
     chain = [LINKS[other](), sgd()]
     plain, _ = run(optax.chain(*chain), make_params(), 8)
@@ -41,7 +42,7 @@ def test_with_a_threshold_of_zero_no_position_changes_the_chain(other, position)
     assert np.isfinite(float(autodrop_metrics(state)["angular_velocity"]))
 
 
-@pytest.mark.parametrize("other", LINKS)
+@pytest.mark.parametrize("other", slow_but(LINKS.keys(), "weight-decay"))
 def test_after_a_drop_the_update_is_the_plain_one_scaled(other):
     chain = optax.chain(LINKS[other](), optax.sgd(0.1))
     link = epoch_autodrop(0.1, drop_factor=0.5, **PLAIN)
@@ -55,6 +56,7 @@ def test_after_a_drop_the_update_is_the_plain_one_scaled(other):
     )
 
 
+@pytest.mark.slow
 def test_muon_and_complex_parameters():
     muon = with_epoch_autodrop(optax.contrib.muon(0.1), 0.1, STEPS, **EAGER)
     _, state = run(muon, make_params(), 12)
@@ -142,7 +144,7 @@ MASKS = {
 }
 
 
-@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS.keys())
+@pytest.mark.parametrize("mask", slow_but(MASKS, "leaves"))
 def test_masked(mask):
     optimizer = optax.chain(sgd(), optax.masked(epoch_autodrop(0.1, **PLAIN), mask))
     course, state = run(optimizer, make_params(), 12, ends_epochs=True)

@@ -11,6 +11,7 @@ import pytest
 from flax import linen as nn
 from flax.core import freeze
 from flax.training.train_state import TrainState as PlainTrainState
+from slow import slow_but
 
 import autodrop_optax
 from autodrop_optax import (
@@ -80,8 +81,16 @@ def train_step(state, x, y, key):
     return state.apply_gradients(grads=gradients, batch_stats=batch_stats), gradients
 
 
-@pytest.mark.parametrize("dictionary", [dict, freeze], ids=["plain", "frozen"])
-@pytest.mark.parametrize("way", WAYS)
+KINDS = {
+    f"{way}-{dictionary.__name__}": (way, dictionary)
+    for way in WAYS
+    for dictionary in (dict, freeze)
+}
+
+
+@pytest.mark.parametrize(
+    ("way", "dictionary"), slow_but(KINDS, "link-freeze", "wrapper-dict")
+)
 def test_it_does_what_plain_optax_does(way, dictionary):
     tx = WAYS[way]
     state = make_state(tx, dictionary)

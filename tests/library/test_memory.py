@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 import pytest
+from slow import slow_but
 
 from autodrop_optax import (
     _angle,
@@ -19,11 +20,12 @@ SGD = optax.sgd(0.1, momentum=0.9)
 COPY = 4 * SIZE  # bytes of one float32 copy of the parameters
 
 
-@pytest.fixture(autouse=True)
-def one_device(monkeypatch):
-    monkeypatch.setattr(_angle, "_on_one_device", lambda x: True)
-    jax.clear_caches()
-    yield
+@pytest.fixture(scope="module", autouse=True)
+def one_device():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_angle, "_on_one_device", lambda x: True)
+        jax.clear_caches()
+        yield
     jax.clear_caches()
 
 
@@ -109,27 +111,28 @@ def test_a_step_copies_no_state(optimizer, most):
         updates, state = optimizer.update(gradients, state, params)
         return optax.apply_updates(params, updates), state
 
-    state = optimizer.init(params)
-    memory = compiled(step, params, state, params).memory_analysis()
-    assert memory.temp_size_in_bytes < most * COPY
-    text = compiled(step, params, state, params).as_text()
+    program = compiled(step, params, optimizer.init(params), params)
+    assert program.memory_analysis().temp_size_in_bytes < most * COPY
+    text = program.as_text()
     entry = text[text.index("ENTRY") :]
     assert f"f32[{SIZE}]{{0}} copy(" not in entry
 
 
-@pytest.mark.parametrize("leaves", [1, 20])
+LINKS = {
+    "1": windowed_autodrop(0.1),
+    "8": windowed_autodrop(0.1, sample_every=8),
+    "default": autodrop(),
+    "default-narrow": autodrop(state_dtype="bfloat16"),
+}
+ENDS = {
+    f"{name}-{leaves}": (link, leaves)
+    for name, link in LINKS.items()
+    for leaves in (1, 20)
+}
+
+
 @pytest.mark.parametrize(
-    "link",
-    [
-        pytest.param(windowed_autodrop(0.1), id="1"),
-        pytest.param(windowed_autodrop(0.1, sample_every=8), id="8"),
-        pytest.param(autodrop(), id="default"),
-        pytest.param(
-            autodrop(state_dtype="bfloat16"),
-            id="default-narrow",
-            marks=pytest.mark.slow,
-        ),
-    ],
+    ("link", "leaves"), slow_but(ENDS, "8-1", "default-1", "default-20")
 )
 def test_a_window_or_a_check_ends_in_place(link, leaves):
     optimizer = optax.chain(SGD, link)

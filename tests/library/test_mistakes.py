@@ -11,6 +11,7 @@ import optax
 import pytest
 from flax import nnx
 from flax.training.train_state import TrainState
+from slow import slow_but
 
 import autodrop_optax.flax as of_nnx
 from autodrop_optax import (
@@ -276,8 +277,18 @@ SOUND = {
 }
 
 
-@pytest.mark.parametrize("name", SOUND)
-@pytest.mark.parametrize("numbers", [False, True], ids=["arrays", "Python numbers"])
+NO_ALARM = {
+    f"{name}, {'Python numbers' if numbers else 'arrays'}": (name, numbers)
+    for name in SOUND
+    for numbers in (False, True)
+}
+FAST = [name for name in NO_ALARM if name.endswith("arrays")]
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    slow_but(NO_ALARM, *FAST, "inject_hyperparams, Python numbers"),
+)
 def test_no_false_alarm(name, numbers):
     params = {"w": 2.0, "v": 1.0} if numbers else PARAMS
     optimizer = SOUND[name]()

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from slow import slow_but
 
 from autodrop_optax import (
     autodrop,
@@ -38,7 +39,6 @@ WAYS = {
         optax.sgd(0.1), autodrop(first_check=1, max_angle=1.0, patience=1)
     ),
 }
-ways = pytest.mark.parametrize("way", WAYS)
 
 
 @jax.tree_util.register_dataclass
@@ -64,8 +64,16 @@ PARAMETERS = {
 }
 
 
-@ways
-@pytest.mark.parametrize("parameters", PARAMETERS)
+# All with the default, and with each of the others what differs most.
+TAKEN = {f"{kind}-{way}": (kind, way) for kind in PARAMETERS for way in WAYS}
+FAST = [
+    *(name for name, (_, way) in TAKEN.items() if way == "autodrop"),
+    *("numbers-link", "numpy-wrapper", "numbers-counting", "numpy-windowed"),
+    *("nnx-model-wrapper", "module-with-none-link", "empty-windowed"),
+]
+
+
+@pytest.mark.parametrize(("parameters", "way"), slow_but(TAKEN, *FAST))
 @pytest.mark.usefixtures("standard_promotion")
 def test_what_optax_takes(parameters, way):
     optimizer = WAYS[way]()

@@ -140,8 +140,14 @@ def types(tree):
 DEFAULT = optax.chain(optax.sgd(0.1, momentum=0.9), autodrop(**CHECKS))
 
 
-@pytest.mark.parametrize("jit", [True, False], ids=["jit", "eager"])
-@pytest.mark.parametrize("way", slow_but([*WAYS, "default"], *WAYS))
+TYPED = {
+    f"{way}-{'jit' if jit else 'eager'}": (way, jit)
+    for way in (*WAYS, "default")
+    for jit in (True, False)
+}
+
+
+@pytest.mark.parametrize(("way", "jit"), slow_but(TYPED, "link-eager", "wrapper-jit"))
 def test_no_type_changes_over_epochs(mesh, way, jit):
     def compiled(function):
         return jax.jit(function) if jit else function
@@ -303,7 +309,7 @@ def test_a_whole_run_of_the_default_drops_where_the_reference_does(mesh):
     np.testing.assert_allclose(flat(jax.device_get(params)), x, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("sample_every", [1, 2])
+@pytest.mark.parametrize("sample_every", slow_but({"1": 1, "2": 2}, "2"))
 def test_windows_gather_nothing_and_equal_one_device(mesh, sample_every):
     link = windowed_autodrop(
         0.1, window_steps=2, buffer_size=2, threshold=180.0, sample_every=sample_every

@@ -9,6 +9,7 @@ import optax
 import pytest
 from problems import RATE, flat, make_problem, unflatten
 from reference import Windowed, logged
+from slow import slow_but
 
 from autodrop_optax import autodrop_metrics, windowed_autodrop
 
@@ -41,10 +42,16 @@ OPTIONS = {
     "threshold-zero": BASE | {"theta": 0.0},
 }
 STATIC = ("m", "smoothing", "two_sided")
-CASES = [
-    pytest.param(name, front, id=f"{name}-{'first' if front else 'last'}")
+CASES = {
+    f"{name}-{'first' if front else 'last'}": (name, front)
     for name, options in OPTIONS.items()
     for front in ((False, True) if not options.keys() & {"smoothing"} else (False,))
+}
+# Those that share a program, and one for each option that needs its own.
+FAST = [
+    *("base-last", "base-first", "every-second-step-first", "ends-of-windows-last"),
+    *("floor-last", "rate-below-floor-first", "threshold-zero-last"),
+    *("by-value-last", "two-sided-last", "no-smoothing-last"),
 ]
 
 
@@ -122,7 +129,7 @@ def clear_case(options, front):
     raise AssertionError("no problem without a tie")
 
 
-@pytest.mark.parametrize(("name", "front"), CASES)
+@pytest.mark.parametrize(("name", "front"), slow_but(CASES, *FAST))
 def test_agrees_with_the_reference_at_every_step(name, front):
     problem, expected = clear_case(OPTIONS[name], front)
     found = run_library(problem, OPTIONS[name], front)
