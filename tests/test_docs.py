@@ -24,14 +24,19 @@ NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
-# The building of the site runs the tutorial as well.
+# Pages of more than five seconds, of which others call the same functions. The
+# building of the site runs the tutorial as well.
+SLOW = {"batchnorm", "checkpoints", "equinox", "fine-tuning", "frozen-layers",
+        "numpyro", "optimizers", "sharding", "tutorial"}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "page",
     [
         pytest.param(
             page,
             id=page.stem,
-            marks=pytest.mark.slow if page.stem == "tutorial" else (),
+            marks=pytest.mark.slow if page.stem in SLOW else (),
         )
         for page in PAGES
     ],

@@ -98,6 +98,7 @@ def local_copies(tree) -> list[np.ndarray]:
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", required=True)
+    parser.add_argument("--way", required=True, choices=WAYS)
     parser.add_argument("--coordinator-address", required=True)
     parser.add_argument("--num-processes", type=int, required=True)
     parser.add_argument("--process-id", type=int, required=True)
@@ -106,13 +107,10 @@ def main():
         args.coordinator_address, args.num_processes, args.process_id
     )
     assert jax.process_count() == args.num_processes
-    results = {}
-    for way in WAYS:
-        record, final = train(mesh_of(jax.devices()), way)
-        results |= {f"{way}/{name}": values for name, values in record.items()}
-        results[f"{way}/copies"] = np.stack(local_copies(final))
-        results[f"{way}/params"] = flat(jax.device_get(final[0]))
-    np.savez(f"{args.out}/{args.process_id}.npz", **results)
+    record, final = train(mesh_of(jax.devices()), args.way)
+    copies, params = np.stack(local_copies(final)), flat(jax.device_get(final[0]))
+    path = f"{args.out}/{args.process_id}.npz"
+    np.savez(path, copies=copies, params=params, **record)
 
 
 if __name__ == "__main__":

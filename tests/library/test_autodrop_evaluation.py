@@ -8,6 +8,7 @@ import optax
 import pytest
 from autodrop_runs import EAGER
 from chains import make_params, run, sgd
+from slow import slow_but
 
 from autodrop_optax import (
     autodrop,
@@ -128,7 +129,9 @@ def test_around_an_optimizer_that_jumps():
 # --- A run that has a checkpoint without it ------------------------------------------
 
 
-@pytest.mark.parametrize("flat", [False, True], ids=["beside", "in-the-chain"])
+@pytest.mark.parametrize(
+    "flat", slow_but({"beside": False, "in-the-chain": True}, "in-the-chain")
+)
 @pytest.mark.usefixtures("standard_promotion")
 def test_into_a_run_that_has_a_checkpoint_without_it(flat):
     links = optax.clip_by_global_norm(1.0), optax.adamw(0.1)

@@ -7,6 +7,7 @@ import numpy as np
 import optax
 import pytest
 from chains import make_params, random_tree
+from slow import slow_but
 
 from autodrop_optax import (
     end_epoch,
@@ -130,7 +131,10 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
+# Those that call it less often than they are called, or on other gradients.
+@pytest.mark.parametrize(
+    "place", slow_but(PLACES.keys(), "partition", "multi_steps", "with_epoch_autodrop")
+)
 def test_it_chains_with_everything(place):
     optimizer = PLACES[place](record_gradient_norms(buffer_size=4))
     without = PLACES[place](optax.identity())

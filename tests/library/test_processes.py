@@ -9,20 +9,26 @@ import numpy as np
 import pytest
 from problems import flat
 from processes import two_processes
+from slow import slow_but
 
 WORKER = str(Path(data_parallel.__file__))
 
 
+@pytest.fixture(scope="module", params=slow_but(data_parallel.WAYS, "default"))
+def way(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def results(tmp_path_factory, way):
     """What each of two processes with two devices each wrote."""
     out = tmp_path_factory.mktemp("processes")
-    with two_processes([sys.executable, WORKER, "--out", str(out)], 2) as processes:
+    command = [sys.executable, WORKER, "--way", way, "--out", str(out)]
+    with two_processes(command, 2) as processes:
         processes.finish(timeout=240)
     return [np.load(out / f"{index}.npz") for index in range(2)]
 
 
-@pytest.mark.parametrize("way", data_parallel.WAYS)
 def test_two_processes_drop_where_one_does(results, way):
     record, (params, _) = data_parallel.train(
         data_parallel.mesh_of(jax.devices()[:1]), way
@@ -43,15 +49,14 @@ def test_two_processes_drop_where_one_does(results, way):
     assert record["num_drops"][-1] == drops
     for result in results:
         for name in ("num_drops", *same):
-            np.testing.assert_array_equal(result[f"{way}/{name}"], record[name])
-        np.testing.assert_allclose(result[f"{way}/{angle}"], record[angle], atol=2e-3)
+            np.testing.assert_array_equal(result[name], record[name])
+        np.testing.assert_allclose(result[angle], record[angle], atol=2e-3)
         scale = np.linalg.norm(flat(params))
-        difference = result[f"{way}/params"] - flat(params)
+        difference = result["params"] - flat(params)
         assert np.linalg.norm(difference) < 1e-5 * scale
 
 
-@pytest.mark.parametrize("way", data_parallel.WAYS)
-def test_all_devices_of_both_processes_hold_the_same_bits(results, way):
-    copies = np.concatenate([result[f"{way}/copies"] for result in results])
+def test_all_devices_of_both_processes_hold_the_same_bits(results):
+    copies = np.concatenate([result["copies"] for result in results])
     assert len(copies) == 4
     np.testing.assert_array_equal(copies, np.broadcast_to(copies[0], copies.shape))

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from slow import slow_but
 
 import autodrop_optax.flax
 from autodrop_optax import (
@@ -52,7 +53,11 @@ def train(optimizer, params, steps=14, seed=0):
 
 
 @pytest.mark.parametrize(
-    "dtype", ["bfloat16", "float16", "float32", "float64", "complex64"]
+    "dtype",
+    slow_but(
+        ["bfloat16", "float16", "float32", "float64", "complex64"],
+        *("bfloat16", "float64"),
+    ),
 )
 def test_dtypes_of_the_state(dtype):
     with jax.enable_x64(dtype == "float64"):
@@ -157,7 +162,10 @@ def test_initial_state_shares_no_buffer():
     assert len(set(pointers)) == len(pointers)
 
 
-@pytest.mark.parametrize("inner", ["masked", "partition", "multi_steps"])
+@pytest.mark.parametrize(
+    "inner",
+    slow_but(["masked", "partition", "multi_steps"], "partition", "multi_steps"),
+)
 def test_inside_optax(inner):
     def one(rate):
         return optax.chain(optax.sgd(rate), windowed_autodrop(rate, **EAGER))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from slow import slow_but
 
 from experiments.data.dataset import Dataset
 from experiments.data.text import text_dataset
@@ -74,7 +75,7 @@ def test_number_of_parameters(num_parameters, name, example, classes, parameters
     assert num_parameters(lambda rngs: build(dataset, rngs)) == parameters
 
 
-@pytest.mark.parametrize("batch_size", [3, 1000])
+@pytest.mark.parametrize("batch_size", slow_but({"3": 3, "1000": 1000}, "1000"))
 def test_text_is_evaluated_by_character(letters, batch_size):
     build = functools.partial(Transformer, width=8, num_layers=1, num_heads=2)
     model = nnx.jit(lambda: build(letters.num_classes, 8, rngs=nnx.Rngs(0)))()
