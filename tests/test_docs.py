@@ -24,10 +24,11 @@ NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
-# Pages of more than five seconds, of which others call the same functions. The
+# Pages of more than four seconds, of which others call the same functions. The
 # building of the site runs the tutorial as well.
-SLOW = {"batchnorm", "checkpoints", "equinox", "fine-tuning", "frozen-layers",
-        "numpyro", "optimizers", "sharding", "tutorial"}  # fmt: skip
+SLOW = {"batchnorm", "checkpoints", "equinox", "fine-tuning", "from-pytorch",
+        "frozen-layers", "numpyro", "optimizers", "sharding", "tutorial",
+        "warm-up"}  # fmt: skip
 
 
 @pytest.mark.parametrize(

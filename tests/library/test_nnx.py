@@ -90,6 +90,7 @@ def test_a_link_and_end_epoch():
     assert np.all(np.isfinite(model.norm.mean[...]))
 
 
+@pytest.mark.slow
 def test_the_wrapper():
     train(with_epoch_autodrop(optax.sgd(0.1, momentum=0.9), 0.1, 3, **KEYWORDS), False)
 

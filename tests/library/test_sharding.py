@@ -43,6 +43,14 @@ def mesh(request):
     return jax.make_mesh((4, 2), ("data", "model"), axis_types=(request.param,) * 2)
 
 
+# For what either kind of mesh would find.
+one_mesh = pytest.mark.parametrize(
+    "mesh",
+    slow_but({"auto": AxisType.Auto, "explicit": AxisType.Explicit}, "explicit"),
+    indirect=True,
+)
+
+
 def leaves(seed):
     rng = np.random.default_rng(seed)
     return {name: rng.normal(size=(16, 512)).astype(np.float32) for name in SPECS}
@@ -194,6 +202,7 @@ def drops_of_reference(problem, options):
     return drops, auto.margin
 
 
+@one_mesh
 @pytest.mark.parametrize("way", slow_but(WAYS.keys(), "link"))
 def test_a_whole_run_drops_where_one_device_does(mesh, way):
     options = {"theta_0": 0.5, "theta_max": 1.0, "n_d": 3, "rho": 0.5, "window": 3}
@@ -241,6 +250,7 @@ def test_a_whole_run_drops_where_one_device_does(mesh, way):
         np.testing.assert_allclose(there[name], here[name], rtol=1e-5, atol=1e-5)
 
 
+@one_mesh
 def test_the_wrapper_gathers_nothing(mesh):
     optimizer = with_epoch_autodrop(optax.sgd(0.1, momentum=0.9), 0.1, 3, **EAGER)
     params = jax.device_put(leaves(0), shardings(mesh))
@@ -281,6 +291,7 @@ def test_checks_gather_nothing_and_equal_one_device(mesh):
             assert types(restart(far_state, params)) == types(far_state)
 
 
+@one_mesh
 def test_a_whole_run_of_the_default_drops_where_the_reference_does(mesh):
     rate, steps, options = 0.5, 200, {"n_0": 4, "patience": 1}
     start, curvature, noise = noisy_quadratic(0, steps, 1)
@@ -309,6 +320,7 @@ def test_a_whole_run_of_the_default_drops_where_the_reference_does(mesh):
     np.testing.assert_allclose(flat(jax.device_get(params)), x, rtol=1e-4, atol=1e-4)
 
 
+@one_mesh
 @pytest.mark.parametrize("sample_every", slow_but({"1": 1, "2": 2}, "2"))
 def test_windows_gather_nothing_and_equal_one_device(mesh, sample_every):
     link = windowed_autodrop(
@@ -334,6 +346,7 @@ def test_windows_gather_nothing_and_equal_one_device(mesh, sample_every):
         assert x.sharding.is_equivalent_to(shardings(mesh)[name], x.ndim)
 
 
+@one_mesh
 @pytest.mark.parametrize("norm", ["l1", "l2"])
 def test_recorded_norms_gather_nothing_and_equal_one_device(mesh, norm):
     link = record_gradient_norms(norm, buffer_size=4)

@@ -38,6 +38,7 @@ def test_multi_steps_both_ways_round():
     chex.assert_trees_all_equal(two[EVERY], two[EVERY - 1])
 
 
+@pytest.mark.slow
 def test_the_transformation_that_multi_steps_makes_is_taken_as_well():
     multi = optax.MultiSteps(sgd(), EVERY)
     one, _ = run(with_epoch_autodrop(multi, 0.1, STEPS, **EAGER), make_params(), 18)

@@ -139,6 +139,7 @@ def test_sharded_in_the_hosts_memory(way):
             assert x.sharding.spec == P("x")
 
 
+@pytest.mark.slow
 def test_vmap_with_the_hosts_memory():
     def run(seed):
         optimizer = epoch_autodrop(0.1, **EAGER, **HOST)

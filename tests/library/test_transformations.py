@@ -112,7 +112,8 @@ def test_scan_over_epochs_equals_a_loop_without_jit(way):
     chex.assert_trees_all_close((params, state), carry, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("way", slow_but(WAYS, "link"))
+@pytest.mark.slow
+@ways
 def test_vmap_over_seeds(way):
     def run(seed):
         params = make_params()

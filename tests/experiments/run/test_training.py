@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
+from slow import slow_but
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from experiments.errors import UserError
@@ -135,15 +136,15 @@ def die_before_anything_but_the_configuration(folder):
     (folder / "environment.json").unlink()
 
 
-@pytest.mark.parametrize(
-    "die",
-    [
-        die_after_the_row,
-        die_while_writing,
-        die_before_the_first_checkpoint,
-        die_before_anything_but_the_configuration,
-    ],
-)
+DEATHS = {
+    "after the row": die_after_the_row,
+    "while writing": die_while_writing,
+    "before the first checkpoint": die_before_the_first_checkpoint,
+    "before anything": die_before_anything_but_the_configuration,
+}
+
+
+@pytest.mark.parametrize("die", slow_but(DEATHS, "while writing", "before anything"))
 def test_resumed_run_is_the_uninterrupted_one(finished, run_folder, digits, die):
     expected = final_state(finished, digits)
     die(run_folder)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from slow import slow_but
 
 from experiments.errors import UserError
 from experiments.run.training import set_up
@@ -52,10 +53,12 @@ def test_a_rate_for_sgd_is_none_for_adamw():
         config.recipe(3)
 
 
+RATES = {"sgd": 0.1, "nesterov": 0.1, "adamw": 1e-3}
+
+
 @pytest.mark.parametrize(
     ("optimizer", "rate"),
-    [("sgd", 0.1), ("nesterov", 0.1), ("adamw", 1e-3)],
-    ids=["sgd", "nesterov", "adamw"],
+    slow_but({name: (name, rate) for name, rate in RATES.items()}, "adamw"),
 )
 def test_autodrop_drops_on_top_of_each(digits, optimizer, rate):
     # Every angle but the first two is a trigger, without a delay.

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from slow import slow_but
 
 from experiments.theory.convex import PROBLEMS, Method, run
 from experiments.theory.momentum import unified_momentum
@@ -71,7 +72,7 @@ def test_a_run_is_the_optimizer_step_by_step():
             w, state = step(w, state, index)
 
 
-@pytest.mark.parametrize("s", [0.0, 1.0, 2.0])
+@pytest.mark.parametrize("s", slow_but({"0": 0.0, "1": 1.0, "2": 2.0}, "1"))
 def test_expected_gaps_are_those_of_many_runs(s):
     beta, a, sigma = 0.5, 0.7, 0.5
     problems = Quadratics(np.array([a]), np.array([sigma]), np.array([1.0]))

@@ -44,7 +44,9 @@ def by_schedule(rates):
 @pytest.mark.parametrize(
     ("optimizer", "rates"),
     [
-        pytest.param(constant(0.05), np.full(12, 0.05), id="constant"),
+        pytest.param(
+            constant(0.05), np.full(12, 0.05), id="constant", marks=pytest.mark.slow
+        ),
         pytest.param(by_schedule(RATES), RATES, id="schedule"),
     ],
 )
