@@ -53,13 +53,11 @@ from autodrop_optax.refinement import (
     refine_schedule,
 )
 from experiments.data.digits import load_digits
-from experiments.report.comparison import ComparedRun
+from experiments.report.anytime import StoppedRun, requirements
 from experiments.report.csv_file import read_csv
 from experiments.report.outcome import Outcome
 from experiments.report.pages import STUDIES
-from experiments.report.requirements import requirements_figure
 from experiments.report.statistics import mean_sd
-from experiments.studies import comparison
 
 # NOTEBOOK_SMALL=1 is for tests: does everything, trains little.
 SMALL = os.environ.get("NOTEBOOK_SMALL") == "1"
@@ -213,18 +211,12 @@ for schedule in dict.fromkeys(run.schedule for run in demo):
 # %% [markdown]
 # ## What you have to know
 #
-# A schedule that knows more should do better. Below, schedules and rivals on two
-# workloads, five seeds each, in groups by what they must be told before the run. AutoDrop
-# itself asks for no total number of steps; the settings called `scaled` follow the length
-# of the run, and so count as knowing it.
+# The study of stops: six workloads, each method at its own best rate, by what it must be
+# told before the run. The grey line is linear decay's error.
 
 # %%
-compared = ("fashion_mnist_mlp", "pydoc_transformer")
-paths = {name: STUDIES / f"{name}_comparison.csv" for name in compared}
-rows = {name: read_csv(path, ComparedRun) for name, path in paths.items()}
-arms = [arm for name in compared for arm in comparison.arms(name)]
-schedules = {arm.label: arm.config.schedule_name for arm in arms}
-display(requirements_figure(rows, schedules))
+stopped = read_csv(STUDIES / "anytime.csv", StoppedRun)
+display(requirements(stopped))
 
 # %% [markdown]
 # ## Refinement in three lines
