@@ -5,37 +5,43 @@ Two steps in a row meet at the anchor, y. With x the parameters now, or their me
     s_t = x - y;  w_t = angle(s_t, s_{t-1});  y = x
 """
 
-from collections.abc import Sequence
+from typing import Any
 
-import jax
 import jax.numpy as jnp
+import optax
 
 from autodrop_optax._angle import Turn, measure_turn
 from autodrop_optax._once import once
-from autodrop_optax._trees import round_to, step_between
-
-Leaves = list[jax.Array]
+from autodrop_optax._placement import load
+from autodrop_optax._trees import (
+    inexact_leaves,
+    replace_inexact,
+    round_to,
+    step_between,
+)
 
 
 def move_anchor(
-    x: Sequence[jax.Array], y: Sequence[jax.Array], s: Sequence[jax.Array]
-) -> tuple[Turn, Leaves, Leaves, Leaves]:
+    x: optax.Params, y: optax.Params, s: optax.Params
+) -> tuple[Turn, Any, Any, Any]:
     """Measures the step from the anchor to ``x`` and puts the anchor there.
 
     Where that step is not finite, anchor and previous step stay as they are: the next
     one leads from the last finite anchor. Both are written in place.
 
     Args:
-      x: inexact leaves of the parameters.
-      y: the same leaves of the anchor.
-      s: the same leaves of the previous step.
+      x: the parameters.
+      y: the anchor, a tree like them, wherever it is kept.
+      s: the previous step, another.
 
     Returns:
-      How the parameters turned, and x, y and s. To go on, use this x: a loop that read
-      the old one would not be ordered before one that overwrites it, and XLA would
-      copy it for safety.
+      How the parameters turned, and x, y and s in the device's memory. To go on, use
+      this x: a loop that read the old one would not be ordered before one that
+      overwrites it, and XLA would copy it for safety.
     """
-    turn = measure_turn(x, y, s)
+    trees = x, y, s
+    leaves = tuple(map(inexact_leaves, (x, load(y), load(s))))
+    turn = measure_turn(*leaves)
 
     def record(operand):
         x, y, s = operand
@@ -51,4 +57,6 @@ def move_anchor(
         ]
         return x, y, s
 
-    return turn, *once(turn.finite, record, (list(x), list(y), list(s)))
+    moved = once(turn.finite, record, leaves)
+    x, y, s = map(replace_inexact, trees, moved)
+    return turn, x, y, s

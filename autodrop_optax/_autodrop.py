@@ -23,34 +23,12 @@ import jax.numpy as jnp
 import optax
 
 from autodrop_optax._anchor import move_anchor
-from autodrop_optax._checks import (
-    as_array,
-    check_count_or_array,
-    check_number,
-    explain_arguments,
-    require_params,
-    require_state,
-)
+from autodrop_optax._checks import check_arguments, explain_arguments
+from autodrop_optax._link import adopt, initialiser, observe, require_params, scalars
 from autodrop_optax._once import once
-from autodrop_optax._params import check_match, measurable
-from autodrop_optax._placement import (
-    MemoryKind,
-    check_storage,
-    load,
-    on_mesh_of,
-    scalars_on_mesh_of,
-    store,
-    stored,
-)
+from autodrop_optax._placement import MemoryKind, store, stored
 from autodrop_optax._scale import count_if, drop_scale, scale_updates
-from autodrop_optax._trees import (
-    inexact_leaves,
-    is_abstract,
-    is_inexact,
-    replace_inexact,
-    wide_dtype,
-    wide_zeros,
-)
+from autodrop_optax._trees import map_inexact, new_tree, wide_dtype, wide_zeros
 
 # Angles kept in the state. Checks are geometric: a phase of 10^6 steps has 24.
 HISTORY = 128
@@ -63,6 +41,8 @@ _SAMPLES = 1024
 # soon, but has no moment at which it is the average of a few steps.
 _AGE_DIVISOR = 8.0
 
+_TREES = "average", "anchor", "previous_step"
+
 
 class AutoDropHyperparams(NamedTuple):
     """The constructor's arguments as arrays, with the letters of the rule."""
@@ -70,9 +50,9 @@ class AutoDropHyperparams(NamedTuple):
     drop_factor: jax.Array  # shape (), float32 [rho]
     min_scale: jax.Array  # shape (), float32
     max_angle: jax.Array  # shape (), float32, degrees [w_max]
-    patience: jax.Array  # shape (), int32, checks
     power: jax.Array  # shape (), float32 [p]
     ratio: jax.Array  # shape (), float32 [q]
+    patience: jax.Array  # shape (), int32, checks
     first_check: jax.Array  # shape (), int32, steps [n_0]
 
 
@@ -109,15 +89,15 @@ class AutoDropState(NamedTuple):
 
     def metrics(self) -> dict[str, jax.Array]:
         """What there is to log: see :func:`autodrop_metrics`."""
-        hyper = self.hyperparams
+        next_check = jnp.ceil(jnp.minimum(self.check_time, 2.0**31 - 128))
         return {
             "scale": self.rate_scale,
             "num_drops": self.num_drops,
             "angle": self.angles[..., -1],
-            "max_angle": hyper.max_angle,
+            "max_angle": self.hyperparams.max_angle,
             "steps_since_drop": self.steps_since_drop,
-            "next_check": _whole(self.check_time),
-            "at_floor": jnp.less_equal(self.rate_scale, hyper.min_scale),
+            "next_check": next_check.astype(jnp.int32),
+            "at_floor": jnp.less_equal(self.rate_scale, self.hyperparams.min_scale),
         }
 
 
@@ -140,26 +120,19 @@ def autodrop(
 ) -> optax.GradientTransformationExtraArgs:
     """Drops the learning rate when the parameters stop making headway.
 
-    A link for :func:`optax.chain`, last::
-
-        optimizer = optax.chain(optax.adamw(1e-3), autodrop())
-
-    It needs no learning rate, no number of steps and no threshold. It keeps a running
-    average of the parameters, which is what to evaluate, whenever one stops
-    (:func:`autodrop_eval_params`), and watches which way that average goes. Where the
-    angle between its displacements, measured over times that grow with the phase,
+    A link for :func:`optax.chain`, last: ``optax.chain(optax.adamw(1e-3),
+    autodrop())``. It needs no learning rate, no number of steps and no threshold. It
+    keeps a running average of the parameters, which is what to evaluate, whenever one
+    stops (:func:`autodrop_eval_params`), and watches which way that average goes. Where
+    the angle between its displacements, measured over times that grow with the phase,
     reaches that of a random walk, the updates are halved from then on. The parameters
     are never moved.
 
-    Its place is behind the optimizer, where it does what a lower learning rate does. In
-    front of SGD with momentum it scales the gradients, which comes to nearly the same;
-    in front of Adam and its relatives, which cancel any scaling, it would do nothing.
-    Warm-ups and decays in the chain go on working. ``update`` needs ``params``.
-
-    A run that has a checkpoint without it goes on so::
-
-        optimizer = optax.chain(old_optimizer, autodrop())
-        opt_state = (old_opt_state, autodrop().init(params))
+    Behind the optimizer it does what a lower learning rate does. In front of SGD with
+    momentum it scales the gradients, which comes to nearly the same; in front of Adam
+    and its relatives, which cancel any scaling, it would do nothing. Warm-ups and
+    decays in the chain go on working. A run that has a checkpoint without it goes on
+    with ``(old_opt_state, autodrop().init(params))`` for its state.
 
     Args:
       drop_factor: what a drop multiplies the updates by, between 0 and 1 [rho].
@@ -181,7 +154,7 @@ def autodrop(
 
     Returns:
       An :class:`optax.GradientTransformationExtraArgs` with an :class:`AutoDropState`.
-      ``update`` puts the constructor's numbers into the state, so
+      ``update`` needs ``params``. It puts the constructor's numbers into the state, so
       :func:`optax.inject_hyperparams` works (name ``state_dtype`` and
       ``state_memory_kind`` in its ``static_args``), and so does ``jax.vmap`` over them.
 
@@ -212,72 +185,24 @@ def autodrop(
     References:
       After Teng, Wang, Choromanska, `AutoDrop: Training Deep Learning Models with
       Automatic Learning Rate Drop <https://arxiv.org/abs/2111.15317>`_, 2021, who
-      measure the angle of the parameters' own steps, over epochs: there it is
-      :func:`epoch_autodrop`.
-
-      Averages weighted by a power of age: Shamir and Zhang, `Stochastic Gradient
-      Descent for Non-smooth Optimization <https://arxiv.org/abs/1212.1824>`_, 2013.
+      measure the angle of the parameters' own steps (:func:`epoch_autodrop`). Averages
+      weighted by a power of age: Shamir and Zhang, `Stochastic Gradient Descent for
+      Non-smooth Optimization <https://arxiv.org/abs/1212.1824>`_, 2013.
     """
-    check_number(
-        "drop_factor",
-        drop_factor,
-        "between 0 and 1, both excluded",
-        lambda v: 0 < v < 1,
-        hint=" A drop multiplies the updates by it, as 0.5.",
-    )
-    check_number(
-        "min_scale",
-        min_scale,
-        "at least 0 and below 1",
-        lambda v: 0 <= v < 1,
-        hint=" It is a multiple of the optimizer's rate; max_angle=180 never drops.",
-    )
-    check_number(
-        "power",
-        power,
-        "between 0 and 1000",
-        lambda v: 0 <= v <= 1000,
-        hint=" The weights of the average grow with this power of age, as 8.",
-    )
-    check_number(
-        "ratio",
-        ratio,
-        "between 1.1 and 100",
-        lambda v: 1.1 <= v <= 100,
-        hint=" It is the time of one check over that of the check before, as 1.5.",
-    )
-    if max_angle is not None:
-        check_number(
-            "max_angle",
-            max_angle,
-            "above 0 and at most 180 degrees, or None",
-            lambda v: 0 < v <= 180,
-            hint=" None is the angle of a random walk; 180 never drops.",
-        )
-    check_count_or_array("patience", patience)
-    check_count_or_array("first_check", first_check)
-    check_storage(state_dtype, state_memory_kind)
+    check_arguments(**locals())
 
     def hyperparams() -> AutoDropHyperparams:
         angle = random_walk_angle(power, ratio) if max_angle is None else max_angle
         return AutoDropHyperparams(
-            drop_factor=as_array(drop_factor, jnp.float32),
-            min_scale=as_array(min_scale, jnp.float32),
-            max_angle=as_array(angle, jnp.float32),
-            patience=as_array(patience, jnp.int32),
-            power=as_array(power, jnp.float32),
-            ratio=as_array(ratio, jnp.float32),
-            first_check=as_array(first_check, jnp.int32),
+            *scalars(jnp.float32, drop_factor, min_scale, angle, power, ratio),
+            *scalars(jnp.int32, patience, first_check),
         )
 
-    def init_fn(params: optax.Params) -> Any:
-        params = measurable(params)
-        if is_abstract(params):
-            return jax.eval_shape(init_fn, params)
-        anchor = jax.tree.map(_finite_copy, params)
-        previous_step = jax.tree.map(wide_zeros, params)
+    @initialiser(*_TREES)
+    def init_fn(params) -> AutoDropState:
         hyper = hyperparams()
-        state = AutoDropState(
+        anchor, step = (new_tree(wide_zeros, params) for _ in range(2))
+        return AutoDropState(
             steps=jnp.zeros((), jnp.int32),
             steps_since_drop=jnp.zeros((), jnp.int32),
             steps_since_sample=jnp.zeros((), jnp.int32),
@@ -288,23 +213,19 @@ def autodrop(
             check_time=hyper.first_check.astype(jnp.float32),
             num_checks=jnp.zeros((), jnp.int32),
             num_above=jnp.zeros((), jnp.int32),
-            angle_steps=jnp.zeros(HISTORY, jnp.int32),
-            angles=jnp.zeros(HISTORY, jnp.float32),
-            angle_scales=jnp.zeros(HISTORY, jnp.float32),
-            average=jax.tree.map(_finite_copy, params),
+            angle_steps=jnp.zeros((HISTORY,), jnp.int32),
+            angles=jnp.zeros((HISTORY,), jnp.float32),
+            angle_scales=jnp.zeros((HISTORY,), jnp.float32),
+            average=new_tree(_finite, params),
             anchor=stored(anchor, None, state_memory_kind),
-            previous_step=stored(previous_step, state_dtype, state_memory_kind),
+            previous_step=stored(step, state_dtype, state_memory_kind),
             hyperparams=hyper,
         )
-        trees = ("average", "anchor", "previous_step")
-        return scalars_on_mesh_of(params, state, trees)
 
     def update_fn(updates, state, params=None, **extra_args) -> Any:
         del extra_args
-        require_state(state, AutoDropState, "autodrop")
-        params = require_params(params, "autodrop")
-        adopted = jax.tree.map(on_mesh_of, state.hyperparams, hyperparams())
-        state = _observe(state._replace(hyperparams=adopted), params)
+        state = adopt(state, AutoDropState, "autodrop", hyperparams())
+        state = observe(_step, state, require_params(params, "autodrop"))
         return scale_updates(updates, state.rate_scale), state
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
@@ -319,27 +240,20 @@ def random_walk_angle(
     E m_S m_T = S (1 - 1/(n+1) - r^n/(n+1) + r^n/(2n+1)). With u = 1 / ratio this makes
     the angle between its displacements, from time u^2 to u and from u to 1,
 
-        cos w = sqrt(u) (1 - u^n) (1 - u^(n+1)) / (2 n (1 - u) - 2 u (1 - u^n)).
+        cos w = sqrt(u) (1 - u^n) (1 - u^(n+1)) / (2 n (1 - u) - 2 u (1 - u^n)),
 
-    Args:
-      power: of the age, that a value weighs in the average.
-      ratio: of the times of successive checks.
-
-    Returns:
-      Degrees, a float32 scalar.
+    in degrees, a float32 scalar.
     """
     # Whatever they came in: in bfloat16 it would be degrees off.
-    n, u = as_array(power, jnp.float32) + 1, 1 / as_array(ratio, jnp.float32)
+    power, ratio = scalars(jnp.float32, power, ratio)
+    n, u = power + 1, 1 / ratio
     rest = 1 - u**n
     cosine = jnp.sqrt(u) * rest * (1 - u ** (n + 1)) / (2 * (n * (1 - u) - u * rest))
     return jnp.degrees(jnp.arccos(cosine))
 
 
-@jax.jit  # for those who do not jit: a loop outside of jit is compiled at every call
-def _observe(state: AutoDropState, params: optax.Params) -> AutoDropState:
-    """One step: samples the parameters and checks the angle, where it is time."""
-    check_match(params, state.average, "params", "those given to init")
-    params = jax.lax.stop_gradient(params)
+def _step(state: AutoDropState, params: optax.Params) -> AutoDropState:
+    """Samples the parameters and checks the angle, where it is time."""
     n = jnp.asarray(optax.safe_increment(state.steps_since_drop))
     state = state._replace(
         steps=optax.safe_increment(state.steps),
@@ -366,11 +280,10 @@ def _add_sample(state: AutoDropState, params: optax.Params) -> AutoDropState:
         later = mean + (x.astype(mean.dtype) - mean) * weight.astype(mean.dtype)
         return jnp.where(jnp.isfinite(later), later, mean)
 
-    pairs = zip(inexact_leaves(state.average), inexact_leaves(params), strict=True)
     return state._replace(
         steps_since_sample=jnp.zeros_like(state.steps_since_sample),
         age=age,
-        average=replace_inexact(state.average, [add(*pair) for pair in pairs]),
+        average=map_inexact(add, state.average, params),
     )
 
 
@@ -380,10 +293,7 @@ def _check(state: AutoDropState) -> AutoDropState:
     A displacement of zero has no angle: no information, no decision.
     """
     hyper = state.hyperparams
-    m = inexact_leaves(state.average)
-    stored_y = inexact_leaves(state.anchor)
-    stored_s = inexact_leaves(state.previous_step)
-    turn, m, y, s = move_anchor(m, load(stored_y), load(stored_s))
+    turn, m, y, s = move_anchor(state.average, state.anchor, state.previous_step)
 
     num_checks = jnp.asarray(optax.safe_increment(state.num_checks))
     informed = (num_checks > 2) & jnp.isfinite(turn.angle)
@@ -406,9 +316,9 @@ def _check(state: AutoDropState) -> AutoDropState:
         angle_steps=record(state.angle_steps, state.steps),
         angles=record(state.angles, angle),
         angle_scales=record(state.angle_scales, scale),
-        average=replace_inexact(state.average, m),
-        anchor=replace_inexact(state.anchor, store(y, stored_y)),
-        previous_step=replace_inexact(state.previous_step, store(s, stored_s)),
+        average=m,
+        anchor=store(y, state.anchor),
+        previous_step=store(s, state.previous_step),
     )
     return once(drop, lambda state: begin_phase(state, scale), state)
 
@@ -430,23 +340,15 @@ def begin_phase(state: AutoDropState, scale: jax.Array) -> AutoDropState:
 
 def start_over(state: AutoDropState, params: optax.Params) -> AutoDropState:
     """Returns the state as ``init`` would make it at ``params``, which it covers."""
-    pairs = zip(inexact_leaves(state.average), inexact_leaves(params), strict=True)
-    average = [_finite_copy(x).astype(mean.dtype) for mean, x in pairs]
-    trees = ("average", "anchor", "previous_step", "hyperparams")
-    blank = jax.tree.map(jnp.zeros_like, state._replace(**dict.fromkeys(trees)))
-    blank = blank._replace(**{name: getattr(state, name) for name in trees})
-    return begin_phase(blank, jnp.ones_like(state.rate_scale))._replace(
-        average=replace_inexact(state.average, average)
+    kept = {name: getattr(state, name) for name in (*_TREES, "hyperparams")}
+    blank = jax.tree.map(jnp.zeros_like, state._replace(**dict.fromkeys(kept)))
+    state = begin_phase(blank._replace(**kept), jnp.ones_like(state.rate_scale))
+    average = map_inexact(
+        lambda mean, x: _finite(x).astype(mean.dtype), state.average, params
     )
+    return state._replace(average=average)
 
 
-def _whole(time: jax.Array) -> jax.Array:
-    """Returns a time in steps rounded up, int32."""
-    return jnp.ceil(jnp.minimum(time, 2.0**31 - 128)).astype(jnp.int32)
-
-
-def _finite_copy(x: jax.Array) -> jax.Array:
-    """A copy in 32 bits or more, 0 where it is not finite, never weakly typed."""
-    if not is_inexact(x):
-        return jnp.copy(x)
+def _finite(x: jax.Array) -> jax.Array:
+    """``x`` in 32 bits or more, 0 where it is not finite, never weakly typed."""
     return jnp.where(jnp.isfinite(x), x, 0).astype(wide_dtype(x.dtype))

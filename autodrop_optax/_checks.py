@@ -12,11 +12,186 @@ from typing import Any, TypeVar, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-
-from autodrop_optax._params import as_arrays, one_copy
 
 F = TypeVar("F", bound=Callable[..., Any])
+Check = Callable[[str, Any], None]  # of an argument's name and value
+
+
+def _number(allowed: str, valid: Callable[[Any], bool], hint: str = "") -> Check:
+    def check(name: str, value: Any) -> None:
+        if _is_scalar_array(name, value):
+            return
+        try:
+            in_range = bool(valid(value)) and not isinstance(value, bool)
+        except (TypeError, ValueError):
+            in_range = False
+        if not in_range:
+            raise ValueError(f"{name} must be {allowed}, got {value!r}.{hint}")
+
+    return check
+
+
+def _count(name: str, value: Any) -> None:
+    if not _is_scalar_array(name, value):
+        _static_count(name, value)
+
+
+def _static_count(name: str, value: Any) -> None:
+    _check_static(name, value)
+    try:
+        valid = 1 <= operator.index(value) < 2**31 and not isinstance(value, bool)
+    except TypeError:
+        valid = False
+    if not valid:
+        raise ValueError(
+            f"{name} must be an integer of at least 1 and below 2**31, got {value!r}."
+        )
+
+
+def _flag(name: str, value: Any) -> None:
+    _check_static(name, value)
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be True or False, got {value!r}.")
+
+
+def _choice(*choices: str) -> Check:
+    def check(name: str, value: Any) -> None:
+        if value not in choices:
+            options = " or ".join(map(repr, choices))
+            raise ValueError(f"{name} must be {options}, got {value!r}.")
+
+    return check
+
+
+def _floating(name: str, value: Any) -> None:
+    if value is None:
+        return
+    _check_static(name, value)
+    try:
+        dtype = jnp.dtype(value).name
+    except TypeError:
+        dtype = None
+    # What has eight bits has too small a range for parameters.
+    if dtype not in ("float16", "bfloat16", "float32", "float64"):
+        raise ValueError(
+            f"{name} must be a floating point dtype of 16 bits or more, as"
+            f" jnp.bfloat16, or None, got {value!r}."
+        )
+    if dtype == "float64" and not jax.config.read("jax_enable_x64"):
+        raise ValueError(
+            f"{name} is float64, which JAX has only with jax_enable_x64. Enable it, or"
+            " take float32."
+        )
+
+
+_positive = _number("positive and finite", lambda v: 0 < v < np.inf)
+_above_zero = _number("above 0 and finite", lambda v: 0 < v < np.inf)
+_degrees = _number("0 degrees or more", lambda v: 0 <= v < np.inf)
+_share = _number(
+    "between 0 and 1, both excluded",
+    lambda v: 0 < v < 1,
+    " A drop multiplies the rate by it, as 0.5.",
+)
+_scale = _number(
+    "at least 0 and below 1",
+    lambda v: 0 <= v < 1,
+    " It is a multiple of the optimizer's rate; max_angle=180 never drops.",
+)
+_angle = _number(
+    "above 0 and at most 180 degrees, or None",
+    lambda v: v is None or 0 < v <= 180,
+    " None is the angle of a random walk; 180 never drops.",
+)
+_power = _number(
+    "between 0 and 1000",
+    lambda v: 0 <= v <= 1000,
+    " The weights of the average grow with this power of age, as 8.",
+)
+_ratio = _number(
+    "between 1.1 and 100",
+    lambda v: 1.1 <= v <= 100,
+    " It is the time of one check over that of the check before, as 1.5.",
+)
+
+# What each argument may be, whichever function takes it.
+_CHECKS: dict[str, Check] = {
+    "learning_rate": _positive,
+    "min_learning_rate": _number("0 or more", lambda v: 0 <= v < np.inf),
+    "scale": _above_zero,
+    "factor": _above_zero,
+    "drop_factor": _share,
+    "min_scale": _scale,
+    "max_angle": _angle,
+    "threshold": _degrees,
+    "max_threshold": _number("0 degrees or more", lambda v: v >= 0),
+    "power": _power,
+    "ratio": _ratio,
+    "patience": _count,
+    "first_check": _count,
+    "drop_delay": _count,
+    "window_steps": _count,
+    "sample_every": _count,
+    "window": _static_count,
+    "buffer_size": _static_count,
+    "steps_per_epoch": _static_count,
+    "num_steps": _static_count,
+    "averaging": _flag,
+    "two_sided": _flag,
+    "retrigger": _choice("ignore", "restart"),
+    "anchor": _choice("after_averaging", "before_averaging"),
+    "smoothing": _choice("time", "value"),
+    "norm": _choice("l1", "l2"),
+    "optimizer": _choice("sgd", "adam"),
+    "state_dtype": _floating,
+    "state_memory_kind": _choice("device", "pinned_host"),
+}
+
+
+def check_arguments(**values: Any) -> None:
+    """Raises a ValueError unless each value is one that its argument may have."""
+    for name, value in values.items():
+        _CHECKS[name](name, value)
+
+
+def check_with_rate(
+    constructor: str, *, learning_rate: Any, min_learning_rate: Any, **others: Any
+) -> None:
+    """As :func:`check_arguments`, for a method that is told the learning rate.
+
+    Raises:
+      ValueError: as there; or the rate is a schedule, or the floor is not below it.
+    """
+    if callable(learning_rate):
+        raise ValueError(
+            "learning_rate is AutoDrop's starting rate and must be a number, got"
+            f" the schedule {learning_rate!r}. Put the schedule in the chain"
+            " and give its peak here, as in optax.chain(optax.sgd(schedule),"
+            f" {constructor}(peak)): AutoDrop scales whatever the chain does."
+        )
+    rates = {"learning_rate": learning_rate, "min_learning_rate": min_learning_rate}
+    check_arguments(**rates, **others)
+    if are_known(*rates.values()) and min_learning_rate >= learning_rate:
+        raise ValueError(
+            f"min_learning_rate={min_learning_rate} (1e-4 by default) is not below"
+            f" learning_rate={learning_rate}: drops would be counted and change"
+            " nothing. Pass a floor below the rate, as"
+            f" min_learning_rate={learning_rate / 1e3:g}, or 0."
+        )
+
+
+def are_known(*values: Any) -> bool:
+    """Whether they are numbers, which can be compared, and no arrays or tracers."""
+    return not any(isinstance(value, jax.Array) for value in values)
+
+
+def check_fits(name: str, here: Any, there: Any) -> None:
+    """Raises a ValueError where a state was made with another value than is here."""
+    if here != there:
+        raise ValueError(
+            f"The state does not fit the transformation: {name} is {here} here, but was"
+            f" {there} where the state was made. Build the transformation as it was"
+            " then, or make a new state with init."
+        )
 
 
 def explain_arguments(remedy: str) -> Callable[[F], F]:
@@ -38,122 +213,7 @@ def explain_arguments(remedy: str) -> Callable[[F], F]:
     return decorate
 
 
-def check_rates(
-    constructor: str,
-    learning_rate: jax.typing.ArrayLike,
-    drop_factor: jax.typing.ArrayLike,
-    min_learning_rate: jax.typing.ArrayLike,
-    factor_example: str,
-) -> None:
-    """Checks what a method has that is told the learning rate.
-
-    Args:
-      constructor: what the user called.
-      learning_rate: the starting rate.
-      drop_factor: the factor of a drop.
-      min_learning_rate: the floor.
-      factor_example: usual values of ``drop_factor``, for the message.
-
-    Raises:
-      ValueError: one is out of its range, the rate is a schedule, or the floor is not
-        below the rate.
-    """
-    if callable(learning_rate):
-        raise ValueError(
-            "learning_rate is AutoDrop's starting rate and must be a number, got"
-            f" the schedule {learning_rate!r}. Put the schedule in the chain"
-            " and give its peak here, as in optax.chain(optax.sgd(schedule),"
-            f" {constructor}(peak)): AutoDrop scales whatever the chain does."
-        )
-    check_number(
-        "learning_rate", learning_rate, "positive and finite", lambda v: 0 < v < np.inf
-    )
-    check_number(
-        "drop_factor",
-        drop_factor,
-        "between 0 and 1, both excluded",
-        lambda v: 0 < v < 1,
-        hint=f" A drop multiplies the rate by it, as {factor_example}.",
-    )
-    check_number(
-        "min_learning_rate", min_learning_rate, "0 or more", lambda v: 0 <= v < np.inf
-    )
-    rates: list[Any] = [min_learning_rate, learning_rate]
-    if not any(isinstance(v, jax.Array) for v in rates) and rates[0] >= rates[1]:
-        raise ValueError(
-            f"min_learning_rate={min_learning_rate} (1e-4 by default) is not below"
-            f" learning_rate={learning_rate}: drops would be counted and change"
-            " nothing. Pass a floor below the rate, as"
-            f" min_learning_rate={rates[1] / 1e3:g}, or 0."
-        )
-
-
-def check_number(name: str, value, allowed: str, valid, hint="") -> None:
-    """Raises a ValueError unless ``value`` is a scalar array or ``valid(value)``."""
-    if isinstance(value, jax.Array):
-        _check_scalar(name, value)
-        return
-    try:
-        in_range = bool(valid(value)) and not isinstance(value, bool)
-    except (TypeError, ValueError):
-        in_range = False
-    if not in_range:
-        raise ValueError(f"{name} must be {allowed}, got {value!r}.{hint}")
-
-
-def check_count_or_array(name: str, value: jax.typing.ArrayLike) -> None:
-    """Raises a ValueError unless ``value`` is a scalar array or :func:`check_count`."""
-    if isinstance(value, jax.Array):
-        _check_scalar(name, value)
-    else:
-        check_count(name, value)
-
-
-def check_count(name: str, value) -> None:
-    """Raises a ValueError unless ``value`` is a Python or NumPy integer of int32."""
-    _check_static(name, value)
-    try:
-        valid = 1 <= operator.index(value) < 2**31 and not isinstance(value, bool)
-    except TypeError:
-        valid = False
-    if not valid:
-        raise ValueError(
-            f"{name} must be an integer of at least 1 and below 2**31, got {value!r}."
-        )
-
-
-def check_flag(name: str, value) -> None:
-    _check_static(name, value)
-    if not isinstance(value, bool):
-        raise ValueError(f"{name} must be True or False, got {value!r}.")
-
-
-def check_choice(name: str, value, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        options = " or ".join(map(repr, choices))
-        raise ValueError(f"{name} must be {options}, got {value!r}.")
-
-
-def check_floating(name: str, value) -> None:
-    _check_static(name, value)
-    try:
-        dtype = jnp.dtype(value).name
-    except TypeError:
-        dtype = None
-    # What has eight bits has too small a range for parameters.
-    if dtype not in ("float16", "bfloat16", "float32", "float64"):
-        raise ValueError(
-            f"{name} must be a floating point dtype of 16 bits or more, as"
-            f" jnp.bfloat16, or None, got {value!r}."
-        )
-    if dtype == "float64" and not jax.config.read("jax_enable_x64"):
-        raise ValueError(
-            f"{name} is float64, which JAX has only with jax_enable_x64. Enable it, or"
-            " take float32."
-        )
-
-
-def _check_static(name: str, value) -> None:
+def _check_static(name: str, value: Any) -> None:
     if isinstance(value, jax.Array):
         raise ValueError(
             f"{name} came as an array, {value!r}, but shapes the state. Under"
@@ -161,56 +221,10 @@ def _check_static(name: str, value) -> None:
         )
 
 
-def _check_scalar(name: str, value: jax.Array) -> None:
-    if value.ndim:
+def _is_scalar_array(name: str, value: Any) -> bool:
+    if isinstance(value, jax.Array) and value.ndim:
         raise ValueError(
             f"{name} must be a scalar, got an array of shape {value.shape}. For several"
             " values at once use jax.vmap."
         )
-
-
-def as_array(value: jax.typing.ArrayLike, dtype: jax.typing.DTypeLike) -> jax.Array:
-    """Returns an array of that dtype, never weakly typed, whatever it came in."""
-    return jnp.asarray(value).astype(dtype)
-
-
-def check_fits(name: str, here, there) -> None:
-    """Raises a ValueError where a state was made with another value than is here."""
-    if here != there:
-        raise ValueError(
-            f"The state does not fit the transformation: {name} is {here} here, but was"
-            f" {there} where the state was made. Build the transformation as it was"
-            " then, or make a new state with init."
-        )
-
-
-def require_params(params: optax.Params | None, name: str) -> optax.Params:
-    """Returns the parameters that ``update`` was given, as arrays.
-
-    Raises:
-      ValueError: there are none.
-    """
-    if params is None:
-        raise ValueError(
-            f"{name} measures the parameters, but update got params=None. Call"
-            " update(updates, state, params)."
-        )
-    return as_arrays(params)
-
-
-def require_state(state: Any, kind: type, name: str) -> None:
-    """Checks that ``update`` was given one state of its own transformation.
-
-    Raises:
-      ValueError: it is something else, or several states stacked.
-    """
-    if isinstance(state, kind):
-        copies = jnp.shape(state.rate_scale)  # pyright: ignore[reportAttributeAccessIssue]
-        if copies:
-            raise ValueError(f"update of {name} got a state with {one_copy(copies)}")
-    else:
-        raise ValueError(
-            f"update of {name} got a {type(state).__name__} in place of its state. Call"
-            " update(updates, state, params) with the state that optimizer.init(params)"
-            " made, of the same optimizer; restore a checkpoint with that as target."
-        )
+    return isinstance(value, jax.Array)

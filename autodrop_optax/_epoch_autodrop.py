@@ -21,8 +21,7 @@ itself; ``_with_epoch_autodrop.py`` has the wrapper and :func:`end_epoch`, which
 it for all others.
 """
 
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import chex
 import jax
@@ -31,34 +30,14 @@ import numpy as np
 import optax
 
 from autodrop_optax._anchor import move_anchor
-from autodrop_optax._checks import (
-    as_array,
-    check_choice,
-    check_count,
-    check_count_or_array,
-    check_fits,
-    check_flag,
-    check_number,
-    check_rates,
-    require_params,
-    require_state,
-)
+from autodrop_optax._checks import are_known, check_fits, check_with_rate
+from autodrop_optax._link import adopt, initialiser, observe, require_params, scalars
 from autodrop_optax._once import once
-from autodrop_optax._params import check_match, measurable
-from autodrop_optax._placement import (
-    MemoryKind,
-    check_storage,
-    load,
-    on_mesh_of,
-    scalars_on_mesh_of,
-    store,
-    stored,
-)
+from autodrop_optax._placement import MemoryKind, load, store, stored
 from autodrop_optax._scale import count_if, drop_scale, rate_at, scale_updates
 from autodrop_optax._trees import (
-    inexact_leaves,
-    is_abstract,
-    replace_inexact,
+    map_inexact,
+    new_tree,
     round_to,
     strong_copy,
     wide_dtype,
@@ -154,29 +133,20 @@ def epoch_autodrop(
     """Drops the learning rate when the angular velocity of the parameters saturates.
 
     A link for :func:`optax.chain` that multiplies updates by ``alpha / alpha_0``. The
-    angular velocity is the angle between the steps of consecutive epochs (equations 1
-    and 2). It rises while the optimizer makes headway at the present rate; once it has
-    stopped changing the rate is multiplied by ``drop_factor`` (Algorithm 1).
+    angular velocity is the angle between the steps of consecutive epochs. It rises
+    while the optimizer makes headway at the present rate; once it has stopped changing
+    the rate is multiplied by ``drop_factor`` (Algorithm 1).
 
-    Call :func:`end_epoch` once per epoch. In between the link only scales, so it is
-    exact in every position:
-
-    * behind the optimizer, ``chain(sgd(0.1, momentum=0.9), epoch_autodrop(0.1))``, it
-      does what setting the optimizer's learning rate by hand does. Right for every
-      optimizer, and the only right place for Adam and its relatives, which cancel any
-      scaling of their gradients;
-    * in front of momentum SGD, ``chain(epoch_autodrop(0.1), sgd(0.1, momentum=0.9))``,
-      the gradient is scaled before the momentum sums it: the heavy-ball method of the
-      paper's analysis (equation 7, s = 0).
+    Call :func:`end_epoch` once per epoch. In between the link only scales, so it may
+    stand in every position. Behind the optimizer it does what setting its learning rate
+    by hand does. In front of SGD with momentum the gradient is scaled before the
+    momentum sums it: the heavy-ball method of the paper's analysis (equation 7, s = 0).
+    Adam and its relatives cancel any scaling of their gradients: behind them alone.
 
     Do not scale an optimizer whose updates are jumps to a point (``optax.lookahead``,
     ``schedule_free``, ``sam``, ``mechanize``, ``madgrad`` and ``cocob`` of
     ``optax.contrib``): put ``with_epoch_autodrop(base, ..., averaging=False)`` inside,
     around its base optimizer.
-
-    With ``steps_per_epoch`` the link counts for itself: it measures at the first step
-    of the next epoch and needs ``params`` in ``update``. A link cannot move
-    parameters, so this goes without averaging.
 
     Args:
       learning_rate: the rate that the rest of the chain uses, a number [alpha_0]. A
@@ -200,31 +170,31 @@ def epoch_autodrop(
         two epochs or more, no drop ever comes.
       anchor: from where the step after an averaging is measured, the parameters
         averaged (``"after_averaging"``) or not (``"before_averaging"``).
-      state_dtype: what ``init`` makes the state's copies of the parameters in: the
-        anchor, the previous step and the average. By default the anchor has the
-        parameters' dtypes and the others those, but float32 at least. In a narrower
-        one the angle is that of the rounded parameters, and an averaging rounds the
-        parameters. Complex leaves are left alone. float16 ends at 65504: parameters
-        beyond give no information.
+      state_dtype: what ``init`` makes the state's copies of the parameters in. By
+        default the anchor has the parameters' dtypes, previous step and average those,
+        but float32 at least. In a narrower one the angle is that of the rounded
+        parameters, and an averaging rounds the parameters. Complex leaves are left
+        alone. float16 ends at 65504: parameters beyond give no information.
       state_memory_kind: where ``init`` puts them, ``"device"`` or ``"pinned_host"``,
-        the host's memory. They are needed at the ends of epochs alone. On CPUs JAX
-        before 0.10.2 leaves them in the device's memory.
-      steps_per_epoch: calls of ``update`` per epoch, for a link that counts.
+        the host's memory: only ends of epochs need them. On CPUs JAX before 0.10.2
+        leaves them in the device's memory.
+      steps_per_epoch: calls of ``update`` per epoch, for a link that counts for itself:
+        it measures at the first step of the next epoch and needs ``params`` in
+        ``update``. A link cannot move parameters: ``averaging`` must be False.
 
     Returns:
       An :class:`optax.GradientTransformationExtraArgs` with an
       :class:`EpochAutoDropState`. ``update`` puts the constructor's numbers into the
-      state, so :func:`optax.inject_hyperparams` works (name ``window``, ``averaging``,
-      ``retrigger``, ``anchor``, ``state_dtype``, ``state_memory_kind`` and
-      ``steps_per_epoch`` in its ``static_args``), and so does ``jax.vmap`` over them. A
-      ``threshold`` other than the one in the state replaces the present one.
+      state, so :func:`optax.inject_hyperparams` works (name all from ``averaging`` on
+      in its ``static_args``), and so does ``jax.vmap`` over them. A ``threshold`` other
+      than the one in the state replaces the present one.
 
     Raises:
-      ValueError: a hyperparameter is out of its range, ``learning_rate`` is a
-        schedule, or a link that counts is asked to average. In ``init``: no leaf is of
-        floating point or complex dtype. In ``update``: the state was made with another
-        ``window``, ``averaging`` or way of counting; ``params`` are needed and missing,
-        or not those of ``init``.
+      ValueError: an argument is out of its range, ``learning_rate`` is a schedule, or a
+        link that counts is asked to average. In ``init``: no leaf is of floating point
+        or complex dtype. In ``update``: the state was made with another ``window``,
+        ``averaging`` or way of counting; ``params`` are needed and missing, or not
+        those of ``init``.
 
     Example:
       >>> import jax.numpy as jnp, optax
@@ -246,61 +216,45 @@ def epoch_autodrop(
       Teng, Wang, Choromanska, `AutoDrop: Training Deep Learning Models with Automatic
       Learning Rate Drop <https://arxiv.org/abs/2111.15317>`_, 2021, Algorithm 1.
     """
-    check_rates(
-        "epoch_autodrop", learning_rate, drop_factor, min_learning_rate, "0.2 or 0.1"
-    )
+    arguments = dict(locals())
     if threshold is None:
         raise ValueError(
             "threshold must be a number of degrees per epoch, got None. The paper"
             " recommends threshold=0.01; threshold=0 never drops."
         )
-    check_number("threshold", threshold, "0 degrees or more", lambda v: 0 <= v < np.inf)
-    check_number("max_threshold", max_threshold, "0 degrees or more", lambda v: v >= 0)
-    known = not any(isinstance(v, jax.Array) for v in (threshold, max_threshold))
-    if known and threshold > max_threshold:
+    counting = steps_per_epoch is not None
+    if not counting:
+        del arguments["steps_per_epoch"]
+    check_with_rate("epoch_autodrop", **arguments)
+    if are_known(threshold, max_threshold) and threshold > max_threshold:
         raise ValueError(
             f"threshold={threshold} exceeds max_threshold={max_threshold}, up to which"
             " drops raise it. Pass a max_threshold at least as large."
         )
-    check_count_or_array("drop_delay", drop_delay)
-    check_count("window", window)
-    check_flag("averaging", averaging)
-    check_choice("retrigger", retrigger, get_args(Retrigger))
-    check_choice("anchor", anchor, get_args(AnchorChoice))
-    check_storage(state_dtype, state_memory_kind)
-    counting = steps_per_epoch is not None
-    if steps_per_epoch is not None:
-        check_count("steps_per_epoch", steps_per_epoch)
-        if averaging:
-            raise ValueError(
-                "averaging=True with steps_per_epoch: a link cannot move the"
-                " parameters. Pass averaging=False; or leave steps_per_epoch out and"
-                " call end_epoch(params, opt_state) once per epoch; or use"
-                " with_epoch_autodrop(optimizer, learning_rate, steps_per_epoch)."
-            )
-
-    def make_hyperparams() -> EpochAutoDropHyperparams:
-        return EpochAutoDropHyperparams(
-            initial_learning_rate=as_array(learning_rate, jnp.float32),
-            drop_factor=as_array(drop_factor, jnp.float32),
-            min_learning_rate=as_array(min_learning_rate, jnp.float32),
-            threshold=as_array(threshold, jnp.float32),
-            max_threshold=as_array(max_threshold, jnp.float32),
-            drop_delay=as_array(drop_delay, jnp.int32),
-            restart_on_retrigger=jnp.asarray(retrigger == "restart"),
-            anchor_before_averaging=jnp.asarray(anchor == "before_averaging"),
+    if counting and averaging:
+        raise ValueError(
+            "averaging=True with steps_per_epoch: a link cannot move the parameters."
+            " Pass averaging=False; or leave steps_per_epoch out and call"
+            " end_epoch(params, opt_state) once per epoch; or use"
+            " with_epoch_autodrop(optimizer, learning_rate, steps_per_epoch)."
         )
 
-    def init_fn(params) -> Any:
-        params = measurable(params)
-        if is_abstract(params):
-            return jax.eval_shape(init_fn, params)
+    def hyperparams() -> EpochAutoDropHyperparams:
+        rates = learning_rate, drop_factor, min_learning_rate
+        return EpochAutoDropHyperparams(
+            *scalars(jnp.float32, *rates, threshold, max_threshold),
+            *scalars(jnp.int32, drop_delay),
+            *scalars(jnp.bool_, retrigger == "restart", anchor == "before_averaging"),
+        )
 
-        def kept(fill: Callable[[jax.Array], jax.Array]) -> optax.Params:
-            return stored(jax.tree.map(fill, params), state_dtype, state_memory_kind)
-
-        hyper = make_hyperparams()
-        state = EpochAutoDropState(
+    @initialiser("anchor", "previous_step", "average")
+    def init_fn(params) -> EpochAutoDropState:
+        y, s, z = (
+            stored(new_tree(fill, params), state_dtype, state_memory_kind)
+            for fill in (strong_copy, wide_zeros, wide_zeros)
+        )
+        hyper = hyperparams()
+        return EpochAutoDropState(
             step=jnp.zeros((), jnp.int32) if counting else None,
             epoch=jnp.zeros((), jnp.int32),
             rate_scale=jnp.ones((), jnp.float32),
@@ -312,15 +266,16 @@ def epoch_autodrop(
             last_drop_epoch=jnp.zeros((), jnp.int32),
             averaged=jnp.zeros((), jnp.bool_),
             step_norm=jnp.zeros((), jnp.float32),
-            anchor=kept(strong_copy),
-            previous_step=kept(wide_zeros),
-            average=kept(wide_zeros) if averaging else None,
+            anchor=y,
+            previous_step=s,
+            average=z if averaging else None,
             hyperparams=hyper,
         )
-        return scalars_on_mesh_of(params, state, ("anchor", "previous_step", "average"))
 
-    def adopt_hyperparams(state: EpochAutoDropState) -> EpochAutoDropState:
-        """Puts the constructor's numbers into the state."""
+    def update_fn(updates, state, params=None, **extra_args) -> Any:
+        del extra_args
+        before = state
+        state = adopt(state, EpochAutoDropState, "epoch_autodrop", hyperparams())
         check_fits("window", window, state.angles.shape[-1] - 1)
         check_fits("averaging", averaging, state.average is not None)
         check_fits("steps_per_epoch given", counting, state.step is not None)
@@ -331,41 +286,32 @@ def epoch_autodrop(
                 " makes NaN of the infinity that stands for an angle not there yet."
                 " optax.contrib.sam does so unless it is given opaque_mode=True."
             )
-        hyper = jax.tree.map(on_mesh_of, state.hyperparams, make_hyperparams())
         # A theta_0 that is not the one in the state is a new theta, from now on.
-        same = hyper.threshold == state.hyperparams.threshold
+        hyper = state.hyperparams
+        same = hyper.threshold == before.hyperparams.threshold
         theta = jnp.where(same, state.threshold, hyper.threshold)
-        theta = jnp.minimum(theta, hyper.max_threshold)
-        return state._replace(threshold=theta, hyperparams=hyper)
-
-    def update_fn(updates, state, params=None, **extra_args) -> Any:
-        del extra_args
-        require_state(state, EpochAutoDropState, "epoch_autodrop")
-        state = adopt_hyperparams(state)
+        state = state._replace(threshold=jnp.minimum(theta, hyper.max_threshold))
         if steps_per_epoch is not None:
             params = require_params(params, "epoch_autodrop(..., steps_per_epoch=...)")
             # The step before this one may have ended an epoch with these parameters.
             over = counted_steps(state) >= steps_per_epoch
-            state = _finish_epoch_if(over, state, params)
+            state = observe(_finish_epoch_if, state, params, over)
             state = state._replace(step=counted_steps(state) + 1)
         return scale_updates(updates, state.rate_scale), state
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-@jax.jit  # for those who do not jit: a loop outside of jit is compiled at every call
 def _finish_epoch_if(
-    condition: jax.Array, state: EpochAutoDropState, params: optax.Params
+    state: EpochAutoDropState, params: optax.Params, condition: jax.Array
 ) -> EpochAutoDropState:
     """For the link that counts: the parameters are only read."""
-    check_match(params, state.anchor, "params", "those given to init")
-    x = inexact_leaves(jax.lax.stop_gradient(params))
-    return once(condition, lambda state: finish_epoch(state, x)[0], state)
+    return once(condition, lambda state: finish_epoch(state, params)[0], state)
 
 
 def finish_epoch(
-    state: EpochAutoDropState, x: list[jax.Array]
-) -> tuple[EpochAutoDropState, list[jax.Array]]:
+    state: EpochAutoDropState, x: optax.Params
+) -> tuple[EpochAutoDropState, Any]:
     """The end of an epoch: Algorithm 1 from ``s_t = x - y`` to ``y = x``.
 
     Where a step is zero there is no angle. Where the parameters are not finite the
@@ -374,15 +320,13 @@ def finish_epoch(
 
     Args:
       state: the state.
-      x: the inexact leaves of the parameters at the end of the epoch.
+      x: the parameters at the end of the epoch.
 
     Returns:
-      The new state and the leaves, averaged where that was due.
+      The new state and the parameters, averaged where that was due.
     """
     hyper = state.hyperparams
-    stored_y = inexact_leaves(state.anchor)
-    stored_s = inexact_leaves(state.previous_step)
-    turn, x, y, s = move_anchor(x, load(stored_y), load(stored_s))
+    turn, x, y, s = move_anchor(x, state.anchor, state.previous_step)
     angles = jnp.concatenate([state.angles[1:], turn.angle[None]])
 
     # No angle, no change below a threshold: no information, no decision.
@@ -393,12 +337,11 @@ def finish_epoch(
     k = count_if(counts, jnp.where(restart, 0, state.delay_count))
     drop = counts & (k >= hyper.drop_delay)
 
-    average = state.average
+    z = state.average
     averaged = jnp.zeros_like(drop)
-    if average is not None:
+    if z is not None:
         averaged = drop & (k > 1)  # the average of one epoch is that epoch
         rebase = averaged & ~hyper.anchor_before_averaging
-        stored_z = inexact_leaves(average)
 
         # With move_anchor the only place where arrays of the parameters' size are
         # written: in place, and only when they change.
@@ -408,8 +351,8 @@ def finish_epoch(
             x = _select(averaged, z, x)
             return x, _select(rebase, x, y), z
 
-        x, y, z = once(counts, average_parameters, (x, y, load(stored_z)))
-        average = replace_inexact(average, store(z, stored_z))
+        x, y, z = once(counts, average_parameters, (x, y, load(z)))
+        z = store(z, state.average)
 
     floor = hyper.min_learning_rate / hyper.initial_learning_rate
     scale = drop_scale(state.rate_scale, hyper.drop_factor, floor)
@@ -427,9 +370,9 @@ def finish_epoch(
         last_drop_epoch=jnp.where(drop, epoch, state.last_drop_epoch),
         averaged=averaged,
         step_norm=turn.norm,
-        anchor=replace_inexact(state.anchor, store(y, stored_y)),
-        previous_step=replace_inexact(state.previous_step, store(s, stored_s)),
-        average=average,
+        anchor=store(y, state.anchor),
+        previous_step=store(s, state.previous_step),
+        average=z,
         hyperparams=hyper,
     )
     return state, x
@@ -451,9 +394,7 @@ def counted_steps(state: EpochAutoDropState) -> jax.Array:
     return jnp.minimum(state.step, jnp.iinfo(jnp.int32).max - 1)
 
 
-def _add_to_average(
-    average: list[jax.Array], x: list[jax.Array], k: jax.Array
-) -> list[jax.Array]:
+def _add_to_average(average: Any, x: Any, k: jax.Array) -> Any:
     """The mean of x_1, ..., x_k with weights 1, ..., k, from that without x_k.
 
     2 z / (k (k + 1)) as a running mean, which does not overflow where z would.
@@ -466,12 +407,11 @@ def _add_to_average(
         later = before + (value - before) * weight.astype(wide)
         return round_to(jnp.where(k == 1, value, later), mean.dtype)
 
-    return [add(*pair) for pair in zip(average, x, strict=True)]
+    return map_inexact(add, average, x)
 
 
-def _select(
-    condition: jax.Array, values: list[jax.Array], others: list[jax.Array]
-) -> list[jax.Array]:
-    """``values`` where ``condition`` holds, rounded to the dtypes of ``others``."""
-    pairs = zip(values, others, strict=True)
-    return [jnp.where(condition, round_to(v, p.dtype), p) for v, p in pairs]
+def _select(condition: jax.Array, tree: Any, other: Any) -> Any:
+    """``tree`` in the dtypes of ``other`` where ``condition`` holds, else ``other``."""
+    return map_inexact(
+        lambda p, v: jnp.where(condition, round_to(v, p.dtype), p), other, tree
+    )

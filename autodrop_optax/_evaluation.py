@@ -6,11 +6,7 @@ import optax
 from autodrop_optax._autodrop import AutoDropState
 from autodrop_optax._params import merge_covered, select_covered
 from autodrop_optax._states import check_layout, find_states
-from autodrop_optax._trees import (
-    inexact_leaves,
-    replace_inexact,
-    round_to,
-)
+from autodrop_optax._trees import map_inexact, round_to
 
 
 def autodrop_eval_params(
@@ -62,7 +58,8 @@ def autodrop_eval_params(
     check_layout(opt_state, found)
     for _, state in found:
         covered = select_covered(state.average, params)
-        pairs = zip(inexact_leaves(state.average), inexact_leaves(covered), strict=True)
-        average = [round_to(m, jnp.result_type(x)) for m, x in pairs]
-        params = merge_covered(replace_inexact(covered, average), params)
+        average = map_inexact(
+            lambda x, m: round_to(m, jnp.result_type(x)), covered, state.average
+        )
+        params = merge_covered(average, params)
     return params

@@ -45,8 +45,7 @@ def autodrop_metrics(opt_state: optax.OptState) -> dict[str, jax.Array]:
     is an error that says which are.
 
     Args:
-      opt_state: the state of an optimizer that contains :func:`autodrop`,
-        :func:`epoch_autodrop` or :func:`windowed_autodrop`, or is made by
+      opt_state: the state of an optimizer with a link of AutoDrop, or of
         :func:`with_epoch_autodrop`.
 
     Returns:
@@ -65,8 +64,7 @@ def autodrop_metrics(opt_state: optax.OptState) -> dict[str, jax.Array]:
       * ``next_check``: the value of ``steps_since_drop`` at the next check.
       * ``at_floor``: whether the scale is ``min_scale``.
 
-      Of :func:`epoch_autodrop`, :func:`with_epoch_autodrop` and
-      :func:`windowed_autodrop`:
+      Of the published methods:
 
       * ``learning_rate``: alpha, without the schedules that the chain may hold. At the
         floor it equals ``min_learning_rate`` in float32.
@@ -77,19 +75,12 @@ def autodrop_metrics(opt_state: optax.OptState) -> dict[str, jax.Array]:
       * ``num_drops``: drops so far, those at the floor of the rate too.
       * ``step_norm``: l2 norm of the last step, of an epoch or from one window's mean
         to the next; infinite if not finite.
-
-      Of epochs alone:
-
+      * ``epoch``, ``window``: those finished; ``epoch`` stays 0 where nobody calls
+        :func:`end_epoch`.
+      * ``epochs_since_drop``, ``windows_since_drop``: or since the start.
       * ``delay_count``: k, epochs into the delay; 0 outside of it.
-      * ``epoch``: epochs finished; it stays 0 where nobody calls :func:`end_epoch`.
-      * ``epochs_since_drop``: epochs since the last drop, or since the start.
       * ``averaged``: true right after an epoch end that moved the parameters: the
         moment to recompute BatchNorm statistics or to reset a moving average.
-
-      Of windows alone:
-
-      * ``window``: windows finished.
-      * ``windows_since_drop``: windows since the last drop, or since the start.
 
     Raises:
       ValueError: ``opt_state`` has no state of AutoDrop, or one that a checkpoint

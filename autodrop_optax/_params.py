@@ -7,6 +7,11 @@ import optax
 from autodrop_optax._trees import is_inexact
 
 
+def is_abstract(params: optax.Params) -> bool:
+    """Whether ``params`` are shapes and dtypes alone, as a state is then to be."""
+    return any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(params))
+
+
 def jump_error(where: str) -> ValueError:
     """The error of AutoDrop around or beside an optimizer that jumps to a point."""
     return ValueError(

@@ -1,15 +1,13 @@
 """The placement of a state's arrays: their dtype, their memory, their mesh."""
 
-import functools
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from autodrop_optax._checks import check_choice, check_floating
-from autodrop_optax._trees import inexact_leaves, is_inexact, round_to
+from autodrop_optax._trees import inexact_leaves, map_inexact, round_to
 
 MemoryKind = Literal["device", "pinned_host"]
 State = TypeVar("State", bound=Any)
@@ -17,52 +15,37 @@ State = TypeVar("State", bound=Any)
 _HOST, _DEVICE = jax.memory.Space.Host, jax.memory.Space.Device
 
 
-def check_storage(dtype: jax.typing.DTypeLike | None, memory_kind: MemoryKind) -> None:
-    """Checks the arguments ``state_dtype`` and ``state_memory_kind``."""
-    if dtype is not None:
-        check_floating("state_dtype", dtype)
-    check_choice("state_memory_kind", memory_kind, get_args(MemoryKind))
-
-
 def stored(
     tree: optax.Params, dtype: jax.typing.DTypeLike | None, memory_kind: MemoryKind
-) -> optax.Params:
-    """Returns a new tree of the state where and how it is to be kept.
+) -> Any:
+    """Returns a tree of the state in the memory, and its real leaves in the dtype.
 
-    Args:
-      tree: arrays; of those that are not floating point nothing changes but, if they
-        are complex, the memory.
-      dtype: None leaves theirs.
-      memory_kind: where to keep them.
+    None leaves the dtypes. What is not inexact stays as it is.
     """
 
     def put(x: jax.Array) -> jax.Array:
-        if not is_inexact(x):
-            return x
         if dtype is not None and not jnp.iscomplexobj(x):
             x = round_to(x, dtype)
-        return x if memory_kind == "device" else to_host(x)
+        return x if memory_kind == "device" else jax.device_put(x, _HOST)
 
-    return jax.tree.map(put, tree)
-
-
-def load(stored: Sequence[jax.Array]) -> list[jax.Array]:
-    """Returns arrays of the state in the device's memory, where one can compute."""
-    return [jax.device_put(x, _DEVICE) if is_on_host(x) else x for x in stored]
+    return map_inexact(put, tree)
 
 
-def store(values: Sequence[jax.Array], stored: Sequence[jax.Array]) -> list[jax.Array]:
-    """Returns values in the dtypes and the memory of those that they replace."""
-    pairs = zip(values, stored, strict=True)
-    return [
-        to_host(round_to(x, old.dtype)) if is_on_host(old) else round_to(x, old.dtype)
-        for x, old in pairs
-    ]
+def load(stored: Any) -> Any:
+    """Returns a tree of the state in the device's memory, where one can compute."""
+    return jax.tree.map(
+        lambda x: jax.device_put(x, _DEVICE) if _is_on_host(x) else x, stored
+    )
 
 
-def to_host(x: jax.Array) -> jax.Array:
-    """Returns ``x`` in the host's memory, sharded as before."""
-    return jax.device_put(x, _HOST)
+def store(values: Any, stored: Any) -> Any:
+    """Returns a tree in the dtypes and the memory of the one that it replaces."""
+
+    def put(x: jax.Array, old: jax.Array) -> jax.Array:
+        x = round_to(x, old.dtype)
+        return jax.device_put(x, _HOST) if _is_on_host(old) else x
+
+    return map_inexact(put, values, stored)
 
 
 def scalars_on_mesh_of(
@@ -79,11 +62,9 @@ def scalars_on_mesh_of(
     if not inexact:
         return state
     reference = min(inexact, key=lambda x: x.size)
-    scalars = jax.tree.map(
-        functools.partial(on_mesh_of, reference),
-        state._replace(**dict.fromkeys(trees)),
-    )
-    return scalars._replace(**{name: getattr(state, name) for name in trees})
+    kept = {name: getattr(state, name) for name in trees}
+    scalars = state._replace(**dict.fromkeys(trees))
+    return jax.tree.map(lambda x: on_mesh_of(reference, x), scalars)._replace(**kept)
 
 
 def on_mesh_of(reference: jax.Array, x: jax.Array) -> jax.Array:
@@ -100,8 +81,7 @@ def on_mesh_of(reference: jax.Array, x: jax.Array) -> jax.Array:
     return jnp.where(reference == reference, x, x)
 
 
-def is_on_host(x: jax.Array) -> bool:
-    """Whether ``x`` is kept in the host's memory."""
+def _is_on_host(x: jax.Array) -> bool:
     return jax.typeof(x).memory_space == _HOST
 
 

@@ -1,14 +1,16 @@
 """The user's hand: a new phase of AutoDrop, at a scale of the user's."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from autodrop_optax._autodrop import AutoDropState, begin_phase, start_over
-from autodrop_optax._checks import as_array, check_number
+from autodrop_optax._checks import check_arguments
+from autodrop_optax._link import scalars
 from autodrop_optax._params import select_covered
-from autodrop_optax._states import find_states
+from autodrop_optax._states import find_states, is_state
 
 
 def autodrop_restart(
@@ -29,16 +31,11 @@ def autodrop_restart(
     A phase begins as after a drop: the average ages to an eighth, the next check comes
     after ``first_check`` steps, and the next drop not before the run is twice as long.
     With ``params`` all begins anew, the average at these values and the scale at 1, as
-    in ``init``. It runs under ``jax.jit``. With several states in ``opt_state`` it acts
-    on each.
+    in ``init``. It runs under ``jax.jit``, and acts on each state of :func:`autodrop`.
 
-    After a NaN, go on from a checkpoint, parameters and state, at a lower rate::
-
-        params, opt_state = restored
-        opt_state = autodrop_restart(opt_state, factor=0.5)
-
-    Without a checkpoint the average is a way back, as it never takes in a value that is
-    not finite; the optimizer has to begin anew::
+    After a NaN, go on from a checkpoint, parameters and state, with ``factor=0.5``.
+    Without one the average is a way back, as it never takes in a value that is not
+    finite; the optimizer has to begin anew::
 
         params = autodrop_eval_params(opt_state, params)
         scale = 0.5 * autodrop_metrics(opt_state)["scale"]
@@ -76,19 +73,7 @@ def autodrop_restart(
         )
     for name, value in ("scale", scale), ("factor", factor):
         if value is not None:
-            check_number(name, value, "above 0 and finite", lambda v: 0 < v < np.inf)
-
-    def restarted(node):
-        if not isinstance(node, AutoDropState):
-            return node
-        if params is not None:
-            node = start_over(node, select_covered(node.average, params))
-        new = node.rate_scale
-        if scale is not None:
-            new = jnp.full_like(new, as_array(scale, new.dtype))
-        elif factor is not None:
-            new = new * as_array(factor, new.dtype)
-        return begin_phase(node, new)
+            check_arguments(**{name: value})
 
     call = "autodrop_restart(opt_state, params)"
     found = [state for _, state in find_states(opt_state, params, call)]
@@ -102,6 +87,17 @@ def autodrop_restart(
             "opt_state is that of an nnx.Optimizer, which is changed in place. Call"
             " autodrop_restart(optimizer, ...) of autodrop_optax.flax."
         )
-    return jax.tree.map(
-        restarted, opt_state, is_leaf=lambda node: isinstance(node, AutoDropState)
-    )
+
+    def restarted(node: Any) -> Any:
+        if not isinstance(node, AutoDropState):
+            return node
+        if params is not None:
+            node = start_over(node, select_covered(node.average, params))
+        new = node.rate_scale
+        if scale is not None:
+            new = jnp.full_like(new, *scalars(new.dtype, scale))
+        elif factor is not None:
+            new = new * scalars(new.dtype, factor)[0]
+        return begin_phase(node, new)
+
+    return jax.tree.map(restarted, opt_state, is_leaf=is_state)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from autodrop_optax._trees import is_inexact
+from autodrop_optax._trees import map_inexact
 
 
 def drop_scale(scale: jax.Array, factor: jax.Array, floor: jax.Array) -> jax.Array:
@@ -28,10 +28,9 @@ def count_if(condition: jax.Array, count: jax.Array) -> jax.Array:
 
 def scale_updates(updates: optax.Updates, scale: jax.Array) -> optax.Updates:
     """Returns the updates times ``scale``, in their dtypes."""
-
-    def scaled(u):
-        # Before the first drop leave u alone: even a product with one may be
-        # contracted with a neighbouring sum, which then rounds differently.
-        return jnp.where(scale == 1, u, u * scale.astype(jnp.result_type(u)))
-
-    return jax.tree.map(lambda u: scaled(u) if is_inexact(u) else u, updates)
+    # Before the first drop leave u alone: even a product with one may be contracted
+    # with a neighbouring sum, which then rounds differently.
+    return map_inexact(
+        lambda u: jnp.where(scale == 1, u, u * scale.astype(jnp.result_type(u))),
+        updates,
+    )

@@ -40,12 +40,6 @@ def is_state(node: Any) -> bool:
     return isinstance(node, KINDS)
 
 
-def _is_plain_state(node: Any) -> bool:
-    return isinstance(node, Mapping) and any(
-        set(kind._fields) <= set(node) for kind in KINDS
-    )
-
-
 def find_states(
     opt_state: optax.OptState, other: Any = None, call: str = ""
 ) -> list[tuple[Any, State]]:
@@ -59,22 +53,32 @@ def find_states(
     Raises:
       ValueError: there is none.
     """
-    leaves = jax.tree.leaves_with_path(opt_state, is_leaf=is_state)
-    found = [(path, node) for path, node in leaves if is_state(node)]
+    found = nodes(opt_state, KINDS)
     if not found:
         raise ValueError(_why_there_is_none(opt_state, other, call))
     return found
 
 
+def nodes(tree: Any, kinds: Any) -> list[tuple[Any, Any]]:
+    """The nodes of these types with their paths."""
+    leaves = jax.tree.leaves_with_path(tree, is_leaf=lambda x: isinstance(x, kinds))
+    return [(path, node) for path, node in leaves if isinstance(node, kinds)]
+
+
 def _why_there_is_none(opt_state: Any, other: Any, call: str) -> str:
-    if any(map(is_state, jax.tree.leaves(other, is_leaf=is_state))):
+    if nodes(other, KINDS):
         return f"The arguments are swapped: call {call}."
     if isinstance(opt_state, optax.GradientTransformation):
         return (
             "This is the optimizer and not its state, which is what"
             " optimizer.init(params) returns and update gives back."
         )
-    if any(map(_is_plain_state, jax.tree.leaves(opt_state, is_leaf=_is_plain_state))):
+
+    def is_plain(node: Any) -> bool:
+        fields = set(node) if isinstance(node, Mapping) else set()
+        return any(set(kind._fields) <= fields for kind in KINDS)
+
+    if any(map(is_plain, jax.tree.leaves(opt_state, is_leaf=is_plain))):
         return (
             "opt_state holds a state of AutoDrop as a plain dictionary, as a checkpoint"
             " is read without a target. Restore it with one: with Orbax,"
@@ -115,37 +119,20 @@ def check_layout(opt_state: optax.OptState, found: Sequence[tuple[Any, State]]) 
       ValueError: two of a kind cover the same parameters, or one scales the jumps of
         another optimizer over the same parameters.
     """
-    for kind in KINDS:
-        states = [state for _, state in found if isinstance(state, kind)]
-        if len(states) > 1:
-            _check_one_per_parameter(states)
-    kinds = tuple(_JUMP_TREES)
-    leaves = jax.tree.leaves_with_path(
-        opt_state, is_leaf=lambda node: isinstance(node, kinds)
-    )
-    for path, node in leaves:
-        if isinstance(node, kinds):
-            _check_no_jump_is_scaled(path, node, found)
-
-
-def _check_one_per_parameter(states: Sequence[State]) -> None:
-    taken = set()
-    for state in states:
-        covered = _paths(state.covered)
-        for path in sorted(covered & taken, key=jax.tree_util.keystr):
+    seen = set()
+    for _, state in found:
+        covered = {(type(state), path) for path in _paths(state.covered)}
+        if twice := covered & seen:
+            place = min(jax.tree_util.keystr(path) for _, path in twice)
             raise ValueError(
-                "Two states of AutoDrop cover the parameters at"
-                f" {jax.tree_util.keystr(path) or 'the root'}: each would drop the rate"
-                " and average on its own. Keep one per parameter."
+                f"Two states of AutoDrop cover the parameters at {place or 'the root'}:"
+                " each would drop the rate and average on its own. Keep one per"
+                " parameter."
             )
-        taken |= covered
-
-
-def _check_no_jump_is_scaled(
-    path: Any, jumper: Any, found: Sequence[tuple[Any, State]]
-) -> None:
-    jumped = _paths(getattr(jumper, _JUMP_TREES[type(jumper)]))
-    for state_path, state in found:
-        inside = state_path[: len(path)] == path
-        if not inside and jumped & _paths(state.covered):
-            raise jump_error(f"AutoDrop stands beside a {type(jumper).__name__}")
+        seen |= covered
+    for path, jumper in nodes(opt_state, tuple(_JUMP_TREES)):
+        jumped = _paths(getattr(jumper, _JUMP_TREES[type(jumper)]))
+        for state_path, state in found:
+            inside = state_path[: len(path)] == path
+            if not inside and jumped & _paths(state.covered):
+                raise jump_error(f"AutoDrop stands beside a {type(jumper).__name__}")

@@ -1,6 +1,11 @@
-"""Pytrees of parameters: what is measured, what a state covers, where states are."""
+"""Pytrees of parameters: the leaves that are measured and averaged, and their dtypes.
 
-from collections.abc import Sequence
+These leaves are floating point or complex, "inexact". All others, integers, booleans,
+PRNG keys and ``float0``, have no direction and only keep their place.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,40 +15,27 @@ from jax import lax
 
 
 def is_inexact(x: jax.typing.ArrayLike) -> bool:
-    """Whether ``x`` has a direction: floating point or complex.
-
-    Integers, booleans, PRNG keys and ``float0`` have none.
-    """
+    """Whether ``x`` has a direction."""
     return jnp.issubdtype(jnp.result_type(x), jnp.inexact)
 
 
-def inexact_leaves(
-    tree: optax.Params, like: optax.Params | None = None
-) -> list[jax.Array]:
-    """Returns the leaves that are measured and averaged.
-
-    Args:
-      tree: a pytree of arrays.
-      like: another of the same structure, whose leaves decide in place of its own.
-    """
-    pairs = zip(
-        jax.tree.leaves(tree),
-        jax.tree.leaves(tree if like is None else like),
-        strict=True,
-    )
-    return [x for x, kind in pairs if is_inexact(kind)]
+def map_inexact(f: Callable[..., jax.Array], tree: Any, *others: Any) -> Any:
+    """Returns ``tree`` with ``f`` applied to its inexact leaves and those of others."""
+    return jax.tree.map(lambda x, *y: f(x, *y) if is_inexact(x) else x, tree, *others)
 
 
-def replace_inexact(
-    tree: optax.Params, leaves: Sequence[jax.Array], like: optax.Params | None = None
-):
+def inexact_leaves(tree: Any, like: Any = None) -> list[jax.Array]:
+    """Returns the leaves that are inexact in ``tree``, or in ``like`` if given."""
+    kinds = jax.tree.leaves(tree if like is None else like)
+    return [
+        x for x, k in zip(jax.tree.leaves(tree), kinds, strict=True) if is_inexact(k)
+    ]
+
+
+def replace_inexact(tree: Any, leaves: Iterable[jax.Array], like: Any = None) -> Any:
     """Returns ``tree`` with ``leaves`` in place of its :func:`inexact_leaves`."""
-    new = iter(leaves)
-    return jax.tree.map(
-        lambda x, kind: next(new) if is_inexact(kind) else x,
-        tree,
-        tree if like is None else like,
-    )
+    new, like = iter(leaves), tree if like is None else like
+    return jax.tree.map(lambda x, k: next(new) if is_inexact(k) else x, tree, like)
 
 
 def wide_dtype(dtype: jax.typing.DTypeLike) -> np.dtype:
@@ -76,23 +68,21 @@ def step_between(x: jax.Array, y: jax.Array) -> jax.Array:
     return widen(round_to(x, y.dtype)) - widen(y)
 
 
+def new_tree(fill: Callable[[jax.Array], jax.Array], tree: optax.Params) -> Any:
+    """Returns ``fill`` of the inexact leaves and copies of the others.
+
+    A state shares no buffer with the parameters: both are donated.
+    """
+    return jax.tree.map(lambda x: fill(x) if is_inexact(x) else jnp.copy(x), tree)
+
+
 def strong_copy(x: jax.Array) -> jax.Array:
-    """A copy in a buffer of its own, so that both can be donated; no weak type."""
-    return jnp.copy(x).astype(x.dtype) if is_inexact(x) else jnp.copy(x)
+    """A copy that is never weakly typed."""
+    return jnp.copy(x).astype(x.dtype)
 
 
 def wide_zeros(x: jax.Array) -> jax.Array:
-    """Zeros in 32 bits or more with the sharding of ``x``, under ``jit`` too.
-
-    What has no direction is copied, to fill its place.
-    """
-    if not is_inexact(x):
-        return jnp.copy(x)
+    """Zeros in 32 bits or more with the sharding of ``x``, under ``jit`` too."""
     # A constant has no sharding for the partitioner to propagate; a function of x has.
     # It must be zero for NaN as well.
     return jnp.isnan(x).astype(wide_dtype(x.dtype)) * 0
-
-
-def is_abstract(params: optax.Params) -> bool:
-    """Whether ``params`` are shapes and dtypes alone, as a state is then to be."""
-    return any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(params))

@@ -14,11 +14,11 @@ i, with B a buffer of at most m angles:
             B = {}                                    a new phase begins
         remove the oldest of B
 
-:func:`finish_window` is these lines. The printed algorithm has defects; the table in
+:func:`_finish_window` is these lines. The printed algorithm has defects; the table in
 ``docs/windowed.md`` sets out what was chosen in their place, and why.
 """
 
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import chex
 import jax
@@ -28,28 +28,14 @@ import optax
 
 from autodrop_optax._anchor import move_anchor
 from autodrop_optax._checks import (
-    as_array,
-    check_choice,
-    check_count,
-    check_count_or_array,
+    are_known,
     check_fits,
-    check_flag,
-    check_number,
-    check_rates,
-    require_params,
-    require_state,
+    check_with_rate,
 )
+from autodrop_optax._link import adopt, initialiser, observe, require_params, scalars
 from autodrop_optax._once import once
-from autodrop_optax._params import check_match, measurable
-from autodrop_optax._placement import on_mesh_of, scalars_on_mesh_of
 from autodrop_optax._scale import count_if, drop_scale, rate_at, scale_updates
-from autodrop_optax._trees import (
-    inexact_leaves,
-    is_abstract,
-    replace_inexact,
-    wide_zeros,
-    widen,
-)
+from autodrop_optax._trees import map_inexact, new_tree, wide_zeros, widen
 
 Smoothing = Literal["time", "value"]
 
@@ -129,31 +115,23 @@ def windowed_autodrop(
 ) -> optax.GradientTransformationExtraArgs:
     """Many small drops of the learning rate, decided over windows of iterations.
 
-    The second method published as AutoDrop. It knows no epochs: the parameters are
-    averaged over windows of ``window_steps`` iterations, ``y_i``; the angular velocity
-    ``w_i`` is the angle between ``y_i - y_{i-1}`` and ``y_{i-1} - y_{i-2}``. The angles
-    since the last drop are smoothed; where the smoothed angle no longer rises by
-    ``threshold`` from one window to the next, the rate is multiplied by
-    ``drop_factor``. A drop comes ``buffer_size + 1`` angles after the last at the
-    earliest. In practice it comes soon after: the course of the rate is close to an
-    exponential decay whose speed ``window_steps`` sets. Choose that for the length of
-    the run: with T steps in all the rate falls to about
-    ``drop_factor ** (T / (12 * window_steps))`` of the first.
+    The second method published as AutoDrop. The parameters are averaged over windows of
+    ``window_steps`` iterations, ``y_i``; the angular velocity ``w_i`` is the angle
+    between ``y_i - y_{i-1}`` and ``y_{i-1} - y_{i-2}``. The angles since the last drop
+    are smoothed; where the smoothed angle no longer rises by ``threshold`` from one
+    window to the next, the rate is multiplied by ``drop_factor``. A drop comes
+    ``buffer_size + 1`` angles after the last at the earliest, and in practice soon
+    after: the course of the rate is close to an exponential decay, to about
+    ``drop_factor ** (T / (12 * window_steps))`` of the first rate in T steps. Choose
+    ``window_steps`` for the length of the run.
 
     A link for :func:`optax.chain` that counts for itself and only scales updates, by
-    ``alpha / alpha_0``; so it may stand in every position, as :func:`epoch_autodrop`
-    may. There is nothing to call. ``update`` needs ``params``: it samples those it is
-    given and scales its updates by the rate that they lead to. The state holds three
-    copies of the parameters, in 32 bits at least: the mean of the present window and of
-    the one before, and the step before that.
-
-    Do not scale an optimizer whose updates are jumps to a point (``optax.lookahead``,
-    ``schedule_free``, ``sam``, ``mechanize``, ``madgrad`` and ``cocob`` of
-    ``optax.contrib``, :func:`with_epoch_autodrop`): put this link inside, with its base
-    optimizer.
-
-    A window with parameters that are not finite, or a zero step, gives no angle and
-    decides nothing; the next step leads from the last finite mean.
+    ``alpha / alpha_0``; so it may stand where :func:`epoch_autodrop` may, and must not
+    scale the optimizers that are named there, nor :func:`with_epoch_autodrop`. The
+    state holds three copies of the parameters, in 32 bits at least: the mean of the
+    present window and of the one before, and the step before that. A window with
+    parameters that are not finite, or a zero step, gives no angle and decides nothing;
+    the next step leads from the last finite mean.
 
     Args:
       learning_rate: the rate that the rest of the chain uses, a number [alpha_0]. A
@@ -179,15 +157,16 @@ def windowed_autodrop(
 
     Returns:
       An :class:`optax.GradientTransformationExtraArgs` with a
-      :class:`WindowedAutoDropState`. ``update`` puts the constructor's numbers into the
-      state, so :func:`optax.inject_hyperparams` works (name ``buffer_size``,
-      ``smoothing`` and ``two_sided`` in its ``static_args``), and so does ``jax.vmap``
-      over them. Where ``window_steps`` and ``sample_every`` are arrays, a window ends
-      with the first sample after ``window_steps`` iterations.
+      :class:`WindowedAutoDropState`. ``update`` needs ``params``, and scales by the
+      rate that they lead to. It puts the constructor's numbers into the state, so
+      :func:`optax.inject_hyperparams` works (name ``buffer_size``, ``smoothing`` and
+      ``two_sided`` in its ``static_args``), and so does ``jax.vmap`` over them. Where
+      ``window_steps`` and ``sample_every`` are arrays, a window ends with the first
+      sample after ``window_steps`` iterations.
 
     Raises:
-      ValueError: a hyperparameter is out of its range, ``learning_rate`` is a schedule,
-        or ``sample_every`` does not divide ``window_steps``. In ``init``: no leaf is of
+      ValueError: an argument is out of its range, ``learning_rate`` is a schedule, or
+        ``sample_every`` does not divide ``window_steps``. In ``init``: no leaf is of
         floating point or complex dtype, or the parameters are
         ``optax.LookaheadParams``. In ``update``: the state was made with another
         ``buffer_size``; ``params`` are missing, or not those of ``init``.
@@ -210,49 +189,28 @@ def windowed_autodrop(
       Wang, Teng, Choromanska, AutoDrop: Training Deep Learning Models with Automatic
       Learning Rate Drop, Conference on Uncertainty in Artificial Intelligence, 2024.
     """
-    check_rates(
-        "windowed_autodrop", learning_rate, drop_factor, min_learning_rate, "0.95"
-    )
-    check_number(
-        "threshold",
-        threshold,
-        "0 degrees per window or more",
-        lambda v: 0 <= v < np.inf,
-    )
-    check_count_or_array("window_steps", window_steps)
-    check_count_or_array("sample_every", sample_every)
-    known = not any(isinstance(v, jax.Array) for v in (window_steps, sample_every))
-    if known and int(window_steps) % int(sample_every):
+    check_with_rate("windowed_autodrop", **locals())
+    if are_known(window_steps, sample_every) and np.mod(window_steps, sample_every):
         raise ValueError(
             f"window_steps={window_steps} is no multiple of sample_every="
             f"{sample_every}: windows end with a sample. Pass a sample_every that"
             " divides window_steps."
         )
-    check_count("buffer_size", buffer_size)
-    check_choice("smoothing", smoothing, get_args(Smoothing))
-    check_flag("two_sided", two_sided)
 
-    def make_hyperparams() -> WindowedAutoDropHyperparams:
+    def hyperparams() -> WindowedAutoDropHyperparams:
+        rates = learning_rate, drop_factor, min_learning_rate
         return WindowedAutoDropHyperparams(
-            initial_learning_rate=as_array(learning_rate, jnp.float32),
-            drop_factor=as_array(drop_factor, jnp.float32),
-            min_learning_rate=as_array(min_learning_rate, jnp.float32),
-            threshold=as_array(threshold, jnp.float32),
-            window_steps=as_array(window_steps, jnp.int32),
-            sample_every=as_array(sample_every, jnp.int32),
-            smooth_by_value=jnp.asarray(smoothing == "value"),
-            two_sided=jnp.asarray(two_sided),
+            *scalars(jnp.float32, *rates, threshold),
+            *scalars(jnp.int32, window_steps, sample_every),
+            *scalars(jnp.bool_, smoothing == "value", two_sided),
         )
 
-    def init_fn(params) -> Any:
-        params = measurable(params)
-        if is_abstract(params):
-            return jax.eval_shape(init_fn, params)
-
+    @initialiser("running_mean", "previous_mean", "previous_step")
+    def init_fn(params) -> WindowedAutoDropState:
         def no_angle(*shape: int) -> jax.Array:  # a buffer for each, to be donated
             return jnp.full(shape, jnp.inf, jnp.float32)
 
-        state = WindowedAutoDropState(
+        return WindowedAutoDropState(
             step=jnp.zeros((), jnp.int32),
             num_samples=jnp.zeros((), jnp.int32),
             windows=jnp.zeros((), jnp.int32),
@@ -265,42 +223,33 @@ def windowed_autodrop(
             last_drop_window=jnp.zeros((), jnp.int32),
             step_norm=jnp.zeros((), jnp.float32),
             num_means=jnp.zeros((), jnp.int32),
-            running_mean=jax.tree.map(wide_zeros, params),
-            previous_mean=jax.tree.map(wide_zeros, params),
-            previous_step=jax.tree.map(wide_zeros, params),
-            hyperparams=make_hyperparams(),
+            running_mean=new_tree(wide_zeros, params),
+            previous_mean=new_tree(wide_zeros, params),
+            previous_step=new_tree(wide_zeros, params),
+            hyperparams=hyperparams(),
         )
-        trees = ("running_mean", "previous_mean", "previous_step")
-        return scalars_on_mesh_of(params, state, trees)
 
     def update_fn(updates, state, params=None, **extra_args) -> Any:
         del extra_args
-        require_state(state, WindowedAutoDropState, "windowed_autodrop")
+        state = adopt(state, WindowedAutoDropState, "windowed_autodrop", hyperparams())
         check_fits("buffer_size", buffer_size, state.angles.shape[-1])
-        params = require_params(params, "windowed_autodrop")
-        hyper = jax.tree.map(on_mesh_of, state.hyperparams, make_hyperparams())
-        state = _observe(state._replace(hyperparams=hyper), params)
+        state = observe(_step, state, require_params(params, "windowed_autodrop"))
         return scale_updates(updates, state.rate_scale), state
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-@jax.jit  # for those who do not jit: a loop outside of jit is compiled at every call
-def _observe(
-    state: WindowedAutoDropState, params: optax.Params
-) -> WindowedAutoDropState:
-    """One step: samples the parameters and ends the window, where it is time."""
-    check_match(params, state.running_mean, "params", "those given to init")
-    params = jax.lax.stop_gradient(params)
+def _step(state: WindowedAutoDropState, params: optax.Params) -> WindowedAutoDropState:
+    """Samples the parameters and ends the window, where it is time."""
     hyper = state.hyperparams
     state = state._replace(step=state.step + 1)
     sampled = state.step % hyper.sample_every == 0
     over = sampled & (state.step >= hyper.window_steps)
-    state = once(sampled, lambda state: add_sample(state, params), state)
-    return once(over, finish_window, state)
+    state = once(sampled, lambda state: _add_sample(state, params), state)
+    return once(over, _finish_window, state)
 
 
-def add_sample(
+def _add_sample(
     state: WindowedAutoDropState, params: optax.Params
 ) -> WindowedAutoDropState:
     """Takes the parameters into the mean of the present window."""
@@ -315,12 +264,11 @@ def add_sample(
         mean = jnp.where(first, x, later)
         return jnp.where(jnp.isnan(mean), jnp.inf, mean)
 
-    pairs = zip(inexact_leaves(state.running_mean), inexact_leaves(params), strict=True)
-    mean = replace_inexact(state.running_mean, [add(*pair) for pair in pairs])
+    mean = map_inexact(add, state.running_mean, params)
     return state._replace(num_samples=samples, running_mean=mean)
 
 
-def finish_window(state: WindowedAutoDropState) -> WindowedAutoDropState:
+def _finish_window(state: WindowedAutoDropState) -> WindowedAutoDropState:
     """The end of a window: measures, decides, drops.
 
     Without an angle (a step is zero, the mean is not finite, or there are not three
@@ -329,10 +277,9 @@ def finish_window(state: WindowedAutoDropState) -> WindowedAutoDropState:
     leads from the last finite one.
     """
     hyper = state.hyperparams
-    mean = inexact_leaves(state.running_mean)
-    y = inexact_leaves(state.previous_mean)
-    s = inexact_leaves(state.previous_step)
-    turn, mean, y, s = move_anchor(mean, y, s)
+    turn, mean, y, s = move_anchor(
+        state.running_mean, state.previous_mean, state.previous_step
+    )
 
     # The first mean is no step from anywhere; an angle takes two steps.
     angle = jnp.where(state.num_means < 2, jnp.inf, turn.angle)
@@ -365,9 +312,9 @@ def finish_window(state: WindowedAutoDropState) -> WindowedAutoDropState:
         last_drop_window=jnp.where(drop, windows, state.last_drop_window),
         step_norm=jnp.where(state.num_means < 1, 0.0, turn.norm),
         num_means=count_if(turn.finite, state.num_means),
-        running_mean=replace_inexact(state.running_mean, mean),
-        previous_mean=replace_inexact(state.previous_mean, y),
-        previous_step=replace_inexact(state.previous_step, s),
+        running_mean=mean,
+        previous_mean=y,
+        previous_step=s,
         hyperparams=hyper,
     )
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from autodrop_optax._checks import check_count, check_fits, require_params
+from autodrop_optax._checks import check_arguments, check_fits
 from autodrop_optax._epoch_autodrop import (
     AnchorChoice,
     EpochAutoDropState,
@@ -21,9 +21,11 @@ from autodrop_optax._epoch_autodrop import (
     epoch_autodrop,
     finish_epoch,
 )
+from autodrop_optax._link import require_params
 from autodrop_optax._once import once
 from autodrop_optax._params import (
     check_match,
+    is_abstract,
     jump_error,
     merge_covered,
     select_covered,
@@ -35,10 +37,10 @@ from autodrop_optax._states import (
     check_layout,
     find_states,
     is_state,
+    nodes,
 )
 from autodrop_optax._trees import (
     inexact_leaves,
-    is_abstract,
     replace_inexact,
     round_to,
     step_between,
@@ -69,12 +71,8 @@ def with_epoch_autodrop(
     It does what :func:`epoch_autodrop` does behind ``optimizer`` with an
     :func:`end_epoch` after every ``steps_per_epoch`` updates. Where parameters are
     averaged, the update is the jump to their average; so this must be the outermost
-    transformation.
-
-    Do not wrap an optimizer whose updates are jumps to a point (``optax.lookahead``,
-    ``schedule_free``, ``sam``, ``mechanize``, ``madgrad`` and ``cocob`` of
-    ``optax.contrib``): scaling a jump misses its point. Wrap their base optimizer, with
-    ``averaging=False``.
+    transformation. Do not wrap an optimizer whose own updates are jumps to a point, as
+    listed there: wrap its base optimizer, with ``averaging=False``.
 
     Args:
       optimizer: the optimizer, with its learning rate and any schedule.
@@ -109,21 +107,10 @@ def with_epoch_autodrop(
       ...     optax.adamw(1e-3), learning_rate=1e-3, steps_per_epoch=391
       ... )
     """
-    link = epoch_autodrop(
-        learning_rate,
-        drop_factor=drop_factor,
-        min_learning_rate=min_learning_rate,
-        threshold=threshold,
-        max_threshold=max_threshold,
-        drop_delay=drop_delay,
-        averaging=averaging,
-        window=window,
-        retrigger=retrigger,
-        anchor=anchor,
-        state_dtype=state_dtype,
-        state_memory_kind=state_memory_kind,
-    )
-    check_count("steps_per_epoch", steps_per_epoch)
+    options = dict(locals())
+    del options["optimizer"], options["steps_per_epoch"]
+    link = epoch_autodrop(**options)
+    check_arguments(steps_per_epoch=steps_per_epoch)
     if isinstance(optimizer, optax.MultiSteps):
         # Its own gradient_transformation() would take no extra arguments.
         update: Any = optimizer.update
@@ -174,18 +161,21 @@ def _finish_epoch_after_if(
 
     def finish(operand):
         state, u = operand
-        state, after = finish_epoch(state, _add(x, u))
+        state, after = finish_epoch(state, replace_inexact(params, _add(x, u)))
 
         def jump(u):
-            triples = zip(after, x, u, strict=True)
+            triples = zip(inexact_leaves(after), x, u, strict=True)
             return [step_between(a, b).astype(v.dtype) for a, b, v in triples]
 
         u = once(state.averaged, jump, u)
         # The user adds the update, which rounds: measure from where that ends.
         rebase = state.averaged & ~state.hyperparams.anchor_before_averaging
-        y = inexact_leaves(state.anchor)
-        y = once(rebase, lambda y: store(_add(x, u), y), y)
-        return state._replace(anchor=replace_inexact(state.anchor, y)), u
+        y = once(
+            rebase,
+            lambda y: store(replace_inexact(y, _add(x, u)), y),
+            state.anchor,
+        )
+        return state._replace(anchor=y), u
 
     state, u = once(condition, finish, (state, inexact_leaves(updates, params)))
     # Never so, but XLA cannot know: the updates have to wait for the loop. Else it
@@ -215,12 +205,9 @@ def _took_step(before: optax.OptState, after: optax.OptState) -> jax.Array:
     """
     kinds = optax.MultiStepsState, optax.ApplyIfFiniteState, optax.PartitionState
 
-    def nodes(state: optax.OptState) -> list:
-        leaves = jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, kinds))
-        return [x for x in leaves if isinstance(x, kinds)]
-
     took = jnp.ones((), jnp.int32)
-    for old, new in zip(nodes(before), nodes(after), strict=True):
+    pairs = zip(nodes(before, kinds), nodes(after, kinds), strict=True)
+    for (_, old), (_, new) in pairs:
         if isinstance(new, optax.PartitionState):
             groups = [
                 _took_step(old.inner_states[name], new.inner_states[name])
@@ -238,16 +225,14 @@ def _took_step(before: optax.OptState, after: optax.OptState) -> jax.Array:
 
 
 def _check_wrappable(inner_state: optax.OptState) -> None:
-    kinds = (*KINDS, *JUMPER_STATES)
-    nodes = jax.tree.leaves(inner_state, is_leaf=lambda x: isinstance(x, kinds))
-    for node in nodes:
+    for _, node in nodes(inner_state, (*KINDS, *JUMPER_STATES)):
+        name = type(node).__name__
         if isinstance(node, KINDS):
             raise ValueError(
-                f"with_epoch_autodrop around an optimizer with a {type(node).__name__}:"
-                " each would drop the rate on its own. Keep one of the two."
+                f"with_epoch_autodrop around an optimizer with a {name}: each would"
+                " drop the rate on its own. Keep one of the two."
             )
-        if isinstance(node, JUMPER_STATES):
-            raise jump_error(f"with_epoch_autodrop is around a {type(node).__name__}")
+        raise jump_error(f"with_epoch_autodrop is around a {name}")
 
 
 def end_epoch(
@@ -304,9 +289,5 @@ def end_epoch(
     return params, opt_state
 
 
-@jax.jit
-def _finish_epoch(
-    state: EpochAutoDropState, params: optax.Params
-) -> tuple[EpochAutoDropState, optax.Params]:
-    state, x = finish_epoch(state, inexact_leaves(params))
-    return state, replace_inexact(params, x)
+# For those who do not jit: a loop outside of jit is compiled at every call.
+_finish_epoch = jax.jit(finish_epoch)

@@ -31,16 +31,11 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 _LABELS = {
     "scale": "scale of the rate",
     "angle": "angle of the average\n(degrees)",
-    "learning_rate": "learning rate",
     "angular_velocity": "angular velocity\n(degrees per epoch)",
     "angular_velocity_change": "change of it\n(degrees per epoch)",
-    "step_norm": "step norm",
     "threshold": "threshold\n(degrees per epoch)",
 }
-
-
-# The picture of the method.
-_PICTURE = ("scale", "angle")
+_STEPPED = "learning_rate", "scale"  # what stays as it is until a drop
 
 
 def state_history(opt_state: Any) -> dict[str, np.ndarray]:
@@ -103,9 +98,9 @@ def plot_history(
         column for each metric (what a ``lax.scan`` over epochs stacks), or what
         :func:`state_history` reads off a state. The axis is ``step`` if every history
         has it, else ``epoch``, which is counted from 1 where it is not there.
-      panels: the metrics to draw, from the top; by default those of the picture:
-        ``scale`` and ``angle``, or of the published methods ``learning_rate`` and
-        ``angular_velocity``. ``num_drops`` is needed for the marks.
+      panels: the metrics to draw, from the top; by default ``scale`` and ``angle``, or
+        of the published methods ``learning_rate`` and ``angular_velocity``.
+        ``num_drops`` is needed for the marks.
       labels: what stands at the axis of a metric, where not its name.
       log_scale: for each metric to be drawn on a logarithmic scale, the multiples of
         powers of ten that are labelled, as ``{"loss": (1, 2, 5)}``. Rate and scale are
@@ -123,7 +118,6 @@ def plot_history(
       >>> rows = [
       ...     {"scale": 1.0, "angle": 70.0, "max_angle": 80.4, "num_drops": 0},
       ...     {"scale": 0.5, "angle": 81.0, "max_angle": 80.4, "num_drops": 1},
-      ...     {"scale": 0.5, "angle": 40.0, "max_angle": 80.4, "num_drops": 1},
       ... ]
       >>> figure = plot_history({"AutoDrop": rows})
       >>> figure.savefig("history.png")  # doctest: +SKIP
@@ -139,8 +133,9 @@ def plot_history(
     runs = {name: _columns(name, history) for name, history in histories.items()}
     if panels is None:
         published = any("learning_rate" in run for run in runs.values())
-        panels = ("learning_rate", "angular_velocity") if published else _PICTURE
-    axis_name = "step" if all("step" in run for run in runs.values()) else "epoch"
+        panels = (
+            ("learning_rate", "angular_velocity") if published else ("scale", "angle")
+        )
     for name, run in runs.items():
         for metric in panels:
             if metric not in run:
@@ -148,11 +143,11 @@ def plot_history(
                     f"The history of {name!r} has no {metric!r}; it has"
                     f" {', '.join(sorted(run))}."
                 )
+    time = "step" if all("step" in run for run in runs.values()) else "epoch"
     labels = _LABELS | dict(labels or {})
     log_scale = {"learning_rate": (1,), "scale": (1, 2, 5), **(log_scale or {})}
 
-    flat = "learning_rate", "scale"
-    heights = [1.0 if metric in flat else 1.4 for metric in panels]
+    heights = [1.0 if metric in _STEPPED else 1.4 for metric in panels]
     figure = Figure(figsize=(7.2, 0.8 + 1.5 * sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(
@@ -161,12 +156,19 @@ def plot_history(
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     for axis, metric in zip(axes, panels, strict=True):
-        _decorate(axis, labels.get(metric, metric.replace("_", " ")))
-        if metric in log_scale:
-            _plain_log_scale(axis, log_scale[metric])
+        axis.set_ylabel(labels.get(metric, metric.replace("_", " ")))
+        axis.margins(x=0.01)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(axis="y", color="#e5e5e5", linewidth=0.8)
+        axis.set_axisbelow(True)
+        if metric in log_scale:  # with labels such as 0.05
+            axis.set_yscale("log")
+            axis.yaxis.set_major_locator(LogLocator(subs=log_scale[metric]))
+            axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axis.yaxis.set_minor_formatter(NullFormatter())
         for i, (name, run) in enumerate(runs.items()):
-            _draw(axis, metric, run, axis_name, name, COLORS[i % len(COLORS)])
-    axes[-1].set_xlabel(axis_name)
+            _draw(axis, metric, run, run[time], name, COLORS[i % len(COLORS)])
+    axes[-1].set_xlabel(time)
     figure.align_ylabels(axes)
     if len(runs) > 1:
         axes[0].legend(loc="best", frameon=False)
@@ -194,39 +196,18 @@ def _columns(name: str, history: History) -> dict[str, np.ndarray]:
     return {"epoch": np.arange(1, epochs + 1), **columns}
 
 
-def _drops(run: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Whether the rate dropped at the end of each epoch, shape (epochs,)."""
-    drops = run.get("num_drops", np.zeros(run["epoch"].shape))
-    # What a resumed history starts with happened before it.
-    return np.diff(drops, prepend=drops[:1]) > 0
-
-
-def _decorate(axis: Axes, label: str) -> None:
-    axis.set_ylabel(label)
-    axis.margins(x=0.01)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.grid(axis="y", color="#e5e5e5", linewidth=0.8)
-    axis.set_axisbelow(True)
-
-
-def _plain_log_scale(axis: Axes, ticks: Sequence[float]) -> None:
-    """A logarithmic scale with labels such as 0.05 at these multiples of powers."""
-    axis.set_yscale("log")
-    axis.yaxis.set_major_locator(LogLocator(subs=ticks))
-    axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axis.yaxis.set_minor_formatter(NullFormatter())
-
-
 def _draw(
     axis: Axes,
     metric: str,
     run: Mapping[str, np.ndarray],
-    axis_name: str,
+    time: np.ndarray,
     name: str,
     color: str,
 ) -> None:
-    time, values, drops = run[axis_name], run[metric], _drops(run)
-    if metric in ("learning_rate", "scale"):  # from then on
+    values, counts = run[metric], run.get("num_drops", np.zeros(time.shape))
+    # What a resumed history starts with happened before it.
+    drops = np.diff(counts, prepend=counts[:1]) > 0
+    if metric in _STEPPED:
         axis.step(time, values, where="post", color=color, lw=2, label=name)
     elif metric == "angle":
         values = np.where(values == 0, np.nan, values)  # there was none yet
@@ -236,14 +217,7 @@ def _draw(
     else:
         axis.plot(time, values, color=color, lw=1.6, label=name)
     if metric in ("angular_velocity", "angle"):
-        axis.plot(
-            time[drops],
-            values[drops],
-            linestyle="none",
-            marker="v",
-            markersize=8,
-            color=color,
-            markeredgecolor="white",
-        )
+        marker = {"marker": "v", "markersize": 8, "markeredgecolor": "white"}
+        axis.plot(time[drops], values[drops], ls="none", color=color, **marker)
     for at in time[drops]:
         axis.axvline(at, color=color, lw=0.8, ls=(0, (4, 3)), alpha=0.6, zorder=0)

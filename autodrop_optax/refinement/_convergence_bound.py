@@ -42,7 +42,7 @@ def convergence_bound(
     Args:
       step_sizes: the rates, shape ``(T,)``, T at least 2; none negative. The last,
         which is not used on the way to x_T, may be 0, as in a refined schedule: then
-        the bound is that with the best last.
+        the bound is that with the best last, which takes scipy.
       gradient_norms: l2 norms of the steps' gradients, shape ``(T,)``, positive.
       distance: from the start to the minimiser [D].
 
@@ -51,7 +51,7 @@ def convergence_bound(
 
     Raises:
       ValueError: an argument is out of its range, or the lengths differ.
-      ImportError: scipy is not installed and the last step size is 0.
+      ImportError: scipy is not installed and needed.
     """
     problem = _Problem.of(step_sizes, gradient_norms, distance)
     with jax.enable_x64(True):
@@ -69,11 +69,7 @@ def best_learning_rate(
       distance: as there. The rate is proportional to it.
 
     Returns:
-      The number that the values are to be multiplied by.
-
-    Raises:
-      ValueError: as there.
-      ImportError: as there.
+      The number that the values are to be multiplied by. The errors are as there.
     """
     problem = _Problem.of(values, gradient_norms, distance)
     with jax.enable_x64(True):
@@ -85,11 +81,10 @@ def minimise_bound(
 ) -> BoundMinimum:
     """Minimises :func:`convergence_bound` over the step sizes, by L-BFGS-B.
 
-    The closed form of :func:`refine_schedule` minimises a bound of its
-    proof's, not this one; it is where the search starts, so that the bound found is at
-    most the closed form's. The norms are taken as they are: smooth them before, as
-    ``refinement_arrays(norms).smoothed_norms``. Made for some thousand norms; more are
-    slow, and a schedule can be resampled.
+    :func:`refine_schedule` minimises another bound, in closed form; there the search
+    starts, so that the bound found is at most the closed form's. The norms are taken as
+    they are: smooth them before, as ``refinement_arrays(norms).smoothed_norms``. Made
+    for some thousand norms; more are slow, and a schedule can be resampled.
 
     Args:
       gradient_norms: l2 norms of the steps' gradients, shape ``(T,)``, positive.
@@ -97,11 +92,7 @@ def minimise_bound(
         proportional to it; the schedule does not depend on it.
 
     Returns:
-      A :class:`BoundMinimum`.
-
-    Raises:
-      ValueError: an argument is out of its range.
-      ImportError: scipy is not installed.
+      A :class:`BoundMinimum`. The errors are those of :func:`convergence_bound`.
     """
     closed = refinement_arrays(gradient_norms, smoothing=0.0).values
     # Without units, and with steps that are still to be found.
@@ -155,19 +146,24 @@ class _Problem(NamedTuple):
         factor = peak * (scale / distance)
         return cls(steps / peak, norms / scale, factor, distance, scale)
 
+    def terms(self) -> tuple[float, float]:
+        """The numbers a and b of these steps."""
+        a, b = _terms(self.steps, self.norms)
+        return float(a), float(b)
+
     def bound(self) -> float:
         """The bound with these steps."""
-        a, b = map(float, _terms(self.steps, self.norms))
+        a, b = self.terms()
         return self.distance * self.scale * (a / self.factor + b * self.factor)
 
     def best_bound(self) -> float:
         """The bound with the steps times what is best, without units."""
-        a, b = map(float, _terms(self.steps, self.norms))
+        a, b = self.terms()
         return 2 * (a * b) ** 0.5
 
     def best_factor(self) -> float:
         """What is best to multiply the steps by."""
-        a, b = map(float, _terms(self.steps, self.norms))
+        a, b = self.terms()
         return (a / b) ** 0.5 / self.factor
 
     def with_best_last(self, objective: Callable[["_Problem"], float]) -> "_Problem":

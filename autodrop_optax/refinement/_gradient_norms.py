@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +10,11 @@ import numpy as np
 import optax
 from jax.core import Tracer
 
-from autodrop_optax._checks import check_choice, check_count
+from autodrop_optax._checks import check_arguments, check_fits
 from autodrop_optax._once import once
+from autodrop_optax._params import is_abstract
 from autodrop_optax._placement import scalars_on_mesh_of
-from autodrop_optax._trees import inexact_leaves, is_abstract, widen
+from autodrop_optax._trees import inexact_leaves, widen
 
 Norm = Literal["l1", "l2"]
 
@@ -36,28 +37,24 @@ def record_gradient_norms(
     everything that changes them: ``optax.chain(record_gradient_norms("l1"),
     optax.adam(1e-3))``. The norm is that of all leaves together; leaves that are not
     floating point or complex do not count, nor do masked ones.
+    :func:`recorded_gradient_norms` reads what was recorded.
 
-    The buffer has a fixed size, and whatever the length of the run, its norms are
-    evenly spaced over all of it. At first each step's norm is recorded. When the buffer
-    is full every second norm is left out, and from there on every second step's is
-    recorded; when it is full again, every fourth; and so on. So a run of up to
-    ``buffer_size`` steps has all its norms, a longer one at least half as many as the
-    buffer takes. Norms that are not recorded are not computed.
-
-    :func:`recorded_gradient_norms` reads them from the state of the optimizer;
-    :func:`refine_schedule` makes a schedule of them.
+    The norms are evenly spaced over the run, whatever its length. At first each step's
+    is recorded. When the buffer is full every second one is left out, and from there on
+    every second step's is recorded; when it is full again, every fourth; and so on: at
+    least half as many as the buffer takes. Norms not recorded are not computed.
 
     Args:
-      norm: ``"l2"`` for SGD, ``"l1"`` for Adam and other optimizers that scale each
-        coordinate. l1: the sum of the absolute values.
+      norm: ``"l2"`` for SGD, ``"l1"``, the sum of the absolute values, for Adam and
+        other optimizers that scale each coordinate.
       buffer_size: most norms to keep, an even number; 4 bytes each.
 
     Returns:
       An :class:`optax.GradientTransformationExtraArgs` with a
-      :class:`GradientNormsState`. A norm that is infinite or
-      NaN is recorded as such. Norms are summed up in float32, in float64 over leaves of
-      that; l2 norms by their squares, so that one beyond 1e19 is recorded as infinite
-      and one under 1e-22 as 0. With sharded gradients only scalars are exchanged.
+      :class:`GradientNormsState`. What is infinite or NaN is recorded as such. Norms
+      are summed up in float32, in float64 over leaves of that; l2 norms by their
+      squares, so that one beyond 1e19 is recorded as infinite and one under 1e-22 as 0.
+      With sharded gradients only scalars are exchanged.
 
     Raises:
       ValueError: an argument is out of its range. In ``update``: the state was made
@@ -77,13 +74,8 @@ def record_gradient_norms(
       >>> [round(float(norm), 3) for norm in recorded_gradient_norms(state)]
       [5.0, 4.5, 4.05, 3.645]
       >>> schedule = refine_schedule(recorded_gradient_norms(state))
-
-    References:
-      Defazio, Cutkosky, Mehta, Mishchenko, `When, Why and How Much? Adaptive Learning
-      Rate Scheduling by Refinement <https://arxiv.org/abs/2310.07831>`_, 2023.
     """
-    check_choice("norm", norm, get_args(Norm))
-    check_count("buffer_size", buffer_size)
+    check_arguments(norm=norm, buffer_size=buffer_size)
     if buffer_size % 2:
         raise ValueError(
             "buffer_size must be even, as every second norm is left out when it is"
@@ -102,13 +94,7 @@ def record_gradient_norms(
 
     def update_fn(updates, state, params=None, **extra_args) -> Any:
         del params, extra_args
-        there = state.norms.shape[-1]
-        if there != buffer_size:
-            raise ValueError(
-                f"buffer_size is {buffer_size} here, but was {there} where the state"
-                " was made. Build the transformation as it was then, or make a new"
-                " state with init."
-            )
+        check_fits("buffer_size", buffer_size, state.norms.shape[-1])
         gradients = jax.lax.stop_gradient(inexact_leaves(updates))
         return updates, _record(norm, state, gradients)
 
@@ -142,10 +128,8 @@ def _record(
 
 def global_norm(leaves: list[jax.Array], norm: Norm) -> jax.Array:
     """The norm of all leaves together, in 32 bits or more; 0 of none."""
-    if norm == "l1":
-        sums = [jnp.sum(jnp.abs(widen(x))) for x in leaves]
-    else:
-        sums = [jnp.sum(jnp.square(jnp.abs(widen(x)))) for x in leaves]
+    sizes = [jnp.abs(widen(x)) for x in leaves]
+    sums = [jnp.sum(x if norm == "l1" else jnp.square(x)) for x in sizes]
     dtype = jnp.result_type(jnp.float32, *sums)
     total = sum((x.astype(dtype) for x in sums), jnp.zeros((), dtype))
     return total if norm == "l1" else jnp.sqrt(total)
@@ -154,9 +138,8 @@ def global_norm(leaves: list[jax.Array], norm: Norm) -> jax.Array:
 def recorded_gradient_norms(opt_state: optax.OptState) -> np.ndarray:
     """Returns the norms that a link has recorded so far.
 
-    They are evenly spaced over the run: of every step, or, of a run longer than the
-    buffer, of every second, fourth, ... step. Give
-    :func:`refine_schedule` the number of steps then.
+    Of every step, or, of a run longer than the buffer, of every second, fourth, ...
+    step: give :func:`refine_schedule` the number of steps then.
 
     Args:
       opt_state: the state of an optimizer that contains one

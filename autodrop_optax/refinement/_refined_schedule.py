@@ -9,7 +9,7 @@ Of a run of T steps the norms G_1, ..., G_T are known. With step t = 1, ..., T:
 Equal norms give ``eta_t = (T - t) / (T - 1)``, linear decay.
 """
 
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +17,7 @@ import numpy.typing as npt
 import optax
 from jax.core import Tracer
 
-from autodrop_optax._checks import check_choice, check_count
+from autodrop_optax._checks import check_arguments
 
 Optimizer = Literal["sgd", "adam"]
 
@@ -46,20 +46,18 @@ def refine_schedule(
     Where the norms fall a lot the schedule begins with a warm-up; where they rise
     towards the end it comes down early. Norms that stay the same give linear decay.
 
-    The schedule gives factors of at most 1. What they multiply, the peak rate, is still
-    to be chosen: ``optax.chain(optax.sgd(0.1), optax.scale_by_schedule(schedule))``, or
+    The schedule gives factors of at most 1 of a peak rate that is still to be chosen:
+    ``optax.chain(optax.sgd(0.1), optax.scale_by_schedule(schedule))``, or
     ``optax.adam(lambda step: 1e-3 * schedule(step))``.
 
     Args:
       gradient_norms: of the steps of the first run, evenly spaced and in their order,
-        shape ``(T,)`` with T at least 2; all positive and finite. An array of NumPy or
-        JAX, as :func:`recorded_gradient_norms` returns.
+        shape ``(T,)`` with T at least 2; all positive and finite.
       optimizer: ``"sgd"``, with or without momentum, for l2 norms; ``"adam"`` for l1
         norms and optimizers that scale each coordinate by its gradients' size.
       smoothing: the width of the median filter, as a share of T, from 0 (leave the
         norms as they are) to 1.
-      num_steps: length of the schedule, where it is not to be T: the second run is
-        longer or shorter, or not every step's norm is known.
+      num_steps: length of the schedule, where it is not to be T.
 
     Returns:
       An :class:`optax.Schedule`: of a step i = 0, 1, ..., traced or not, it returns
@@ -96,11 +94,8 @@ def refinement_arrays(
     optimizer: Optimizer = "sgd",
     smoothing: float = 0.1,
 ) -> Refinement:
-    """Returns the arrays behind :func:`refine_schedule`.
-
-    Arguments and errors are the same.
-    """
-    check_choice("optimizer", optimizer, get_args(Optimizer))
+    """Returns the arrays behind :func:`refine_schedule`, of the same arguments."""
+    check_arguments(optimizer=optimizer)
     norms = smooth(checked_norms(gradient_norms), smoothing)
     exponent = _EXPONENTS[optimizer]
     # The schedule takes them relative to the largest: neither may overflow, whatever
@@ -146,11 +141,10 @@ def checked_norms(gradient_norms: npt.ArrayLike) -> np.ndarray:
     norms = norms.astype(np.float64)
     faults = {
         "zero": norms == 0,
-        "negative": norms < 0,
+        "negative": (norms < 0) & ~np.isinf(norms),
         "infinite": np.isinf(norms),
         "NaN": np.isnan(norms),
     }
-    faults["negative"] &= ~faults["infinite"]
     found = [
         f"{np.count_nonzero(where)} {name} ({_positions(np.flatnonzero(where))})"
         for name, where in faults.items()
@@ -176,13 +170,6 @@ def smooth(norms: np.ndarray, smoothing: float) -> np.ndarray:
 
     The end is continued by a reflection, the beginning by its first value, as the
     authors of the method do.
-
-    Args:
-      norms: shape ``(T,)``, float64.
-      smoothing: from 0 to 1.
-
-    Returns:
-      Shape ``(T,)``, float64.
     """
     try:
         boolean = isinstance(smoothing, bool | np.bool)
@@ -234,7 +221,7 @@ def resample(values: npt.ArrayLike, num_steps: int) -> np.ndarray:
       ValueError: an argument is out of its range.
     """
     values = checked_values(values)
-    check_count("num_steps", num_steps)
+    check_arguments(num_steps=num_steps)
     if num_steps < 2 or len(values) < 2:
         raise ValueError(
             "A schedule is resampled from at least 2 steps to at least 2, got"
