@@ -4,12 +4,16 @@
 the methods       ``_autodrop``, the default; ``_epoch_autodrop`` (with
                   ``_with_epoch_autodrop``, around an optimizer and at the end of an
                   epoch) and ``_windowed_autodrop``, as published
-what they share   ``_angle``, ``_anchor``, ``_scale``; ``_placement`` of copies;
-                  ``_params`` and ``_checks``, of what users give; ``_trees``, ``_once``
+what they share   ``_angle``, ``_anchor``, ``_scale``; ``_link`` around a rule;
+                  ``_placement`` of copies; ``_params`` and ``_checks``, of what users
+                  give; ``_trees``, ``_once``
 the doors         ``_states``, which finds them in the state of an optimizer;
                   ``_metrics``, ``_evaluation``, ``_restart``; ``flax``, ``plot``
 besides           ``refinement``, of schedules by gradient norms
 ================  =====================================================================
+
+A new method is one file, with the checks of its own arguments a line each in
+``_checks`` and its state's name in ``_states``.
 """
 
 from importlib.metadata import version

@@ -1,23 +1,19 @@
 """The angle between two pytrees, as a rule in one pass over their leaves.
 
-The angle of Definition 1 (Teng, Wang, Choromanska, 2021) needs three sums over all
-parameters, <a, b>, <a, a> and <b, b>, in float32. Three things make that harder than
-it looks, all measured on CPU:
+It needs three sums over all parameters, <a, b>, <a, a> and <b, b>, in float32. Three
+things make that harder than it looks, all measured on CPU:
 
 * Written as three ``jnp.sum``, XLA reads the trees three times. One variadic
   ``lax.reduce`` reads them once, but adds serially: at 10^7 parameters in a leaf its
-  float32 sums are off by up to a degree. Here the leaf is cut into short rows; the
-  variadic reduction runs along the rows, and the rows' sums are added by
-  ``jnp.sum``, which adds as a tree.
+  float32 sums are off by up to a degree. Here it runs along short rows of the leaf, and
+  the rows' sums are added by ``jnp.sum``, which adds as a tree.
 * XLA's partitioner does not split a variadic reduction: every device would gather
   the whole leaf. A leaf that may be spread over devices takes three ``jnp.sum``,
   which become one scalar all-reduce each.
 * XLA compiles a kernel for each leaf and pass, and compiling one takes longer than
-  running it. So all passes are turns of one loop, which differ by numbers alone.
-
-Where float32 sums cannot give the angle (norms near the ends of the range, angles
-near 0 or 180 degrees, where arccos has no accuracy left) more passes follow, over the
-same trees times other factors.
+  running it. So all passes are turns of one loop, which differ by numbers alone: where
+  float32 sums cannot give the angle (norms near the ends of the range, angles near 0 or
+  180 degrees, where arccos has no accuracy left) more passes follow.
 """
 
 import functools
@@ -75,19 +71,17 @@ def angle_between(a: optax.Params, b: optax.Params) -> jax.Array:
 
     ``(180/pi) arccos(<a, b> / (|a| |b|))``, the real part of the inner product if
     leaves are complex (Teng, Wang, Choromanska, 2021, Definition 1, without the
-    epsilon, which would turn a zero vector into exactly 90 degrees).
-
-    Leaves of integers, booleans and PRNG keys have no direction and are left out.
-    The sums are float32 whatever the dtypes; the result is within 1e-3 degrees, where
-    the elements are normal numbers (smaller ones may count as zero).
+    epsilon, which would turn a zero vector into exactly 90 degrees). Leaves of
+    integers, booleans and PRNG keys are left out.
 
     Args:
       a: a pytree of arrays.
       b: a pytree of the same structure and shapes.
 
     Returns:
-      Degrees between 0 and 180, a float32 scalar; NaN if either vector is zero, is
-      not finite or has no elements.
+      Degrees between 0 and 180, a float32 scalar within 1e-3 degrees, where the
+      elements are normal numbers (smaller ones may count as zero); NaN if either vector
+      is zero, is not finite or has no elements.
 
     Raises:
       ValueError: the structures, the shapes or the kinds of dtype differ.
@@ -110,13 +104,8 @@ def measure_turn(
 ) -> Turn:
     """Measures the step ``ends - starts`` and its angle to the step ``previous``.
 
-    The difference is never written to memory: it is taken again wherever it is
-    needed.
-
-    Args:
-      ends: leaves of the parameters now, any inexact dtypes.
-      starts: the same leaves at the start of the step.
-      previous: the same leaves of the step before.
+    All three are the leaves of trees alike, in any inexact dtypes. The difference is
+    never written to memory: it is taken again wherever it is needed.
     """
 
     def steps_of(operands) -> tuple[Parts, Parts]:

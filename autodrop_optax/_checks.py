@@ -26,7 +26,7 @@ def _number(allowed: str, valid: Callable[[Any], bool], hint: str = "") -> Check
         except (TypeError, ValueError):
             in_range = False
         if not in_range:
-            raise ValueError(f"{name} must be {allowed}, got {value!r}.{hint}")
+            raise ValueError(f"{name} must be {allowed}, got {value!r}. {hint}".strip())
 
     return check
 
@@ -84,59 +84,46 @@ def _floating(name: str, value: Any) -> None:
         )
 
 
-_positive = _number("positive and finite", lambda v: 0 < v < np.inf)
 _above_zero = _number("above 0 and finite", lambda v: 0 < v < np.inf)
-_degrees = _number("0 degrees or more", lambda v: 0 <= v < np.inf)
-_share = _number(
-    "between 0 and 1, both excluded",
-    lambda v: 0 < v < 1,
-    " A drop multiplies the rate by it, as 0.5.",
-)
-_scale = _number(
-    "at least 0 and below 1",
-    lambda v: 0 <= v < 1,
-    " It is a multiple of the optimizer's rate; max_angle=180 never drops.",
-)
-_angle = _number(
-    "above 0 and at most 180 degrees, or None",
-    lambda v: v is None or 0 < v <= 180,
-    " None is the angle of a random walk; 180 never drops.",
-)
-_power = _number(
-    "between 0 and 1000",
-    lambda v: 0 <= v <= 1000,
-    " The weights of the average grow with this power of age, as 8.",
-)
-_ratio = _number(
-    "between 1.1 and 100",
-    lambda v: 1.1 <= v <= 100,
-    " It is the time of one check over that of the check before, as 1.5.",
-)
 
 # What each argument may be, whichever function takes it.
 _CHECKS: dict[str, Check] = {
-    "learning_rate": _positive,
+    "learning_rate": _number("positive and finite", lambda v: 0 < v < np.inf),
     "min_learning_rate": _number("0 or more", lambda v: 0 <= v < np.inf),
     "scale": _above_zero,
     "factor": _above_zero,
-    "drop_factor": _share,
-    "min_scale": _scale,
-    "max_angle": _angle,
-    "threshold": _degrees,
+    "drop_factor": _number(
+        "between 0 and 1, both excluded",
+        lambda v: 0 < v < 1,
+        "A drop multiplies the rate by it, as 0.5.",
+    ),
+    "min_scale": _number(
+        "at least 0 and below 1",
+        lambda v: 0 <= v < 1,
+        "It is a multiple of the optimizer's rate; max_angle=180 never drops.",
+    ),
+    "max_angle": _number(
+        "above 0 and at most 180 degrees, or None",
+        lambda v: v is None or 0 < v <= 180,
+        "None is the angle of a random walk; 180 never drops.",
+    ),
+    "power": _number(
+        "between 0 and 1000",
+        lambda v: 0 <= v <= 1000,
+        "The weights of the average grow with this power of age, as 8.",
+    ),
+    "ratio": _number(
+        "between 1.1 and 100",
+        lambda v: 1.1 <= v <= 100,
+        "It is the time of one check over that of the check before, as 1.5.",
+    ),
+    "threshold": _number("0 degrees or more", lambda v: 0 <= v < np.inf),
     "max_threshold": _number("0 degrees or more", lambda v: v >= 0),
-    "power": _power,
-    "ratio": _ratio,
-    "patience": _count,
-    "first_check": _count,
-    "drop_delay": _count,
-    "window_steps": _count,
-    "sample_every": _count,
-    "window": _static_count,
-    "buffer_size": _static_count,
-    "steps_per_epoch": _static_count,
-    "num_steps": _static_count,
-    "averaging": _flag,
-    "two_sided": _flag,
+    **dict.fromkeys(("patience", "first_check", "drop_delay"), _count),
+    **dict.fromkeys(("window_steps", "sample_every"), _count),
+    **dict.fromkeys(("window", "buffer_size"), _static_count),
+    **dict.fromkeys(("steps_per_epoch", "num_steps"), _static_count),
+    **dict.fromkeys(("averaging", "two_sided"), _flag),
     "retrigger": _choice("ignore", "restart"),
     "anchor": _choice("after_averaging", "before_averaging"),
     "smoothing": _choice("time", "value"),

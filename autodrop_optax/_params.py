@@ -112,20 +112,15 @@ def check_match(
 ) -> None:
     """Raises a ValueError that names the first place in which two pytrees differ.
 
-    Dtypes may differ, but both must be floating point, complex, or neither.
-
-    Args:
-      a: a pytree of arrays.
-      b: another.
-      a_name: what to call the first.
-      b_name: what to call the second.
-      integers: whether what is neither in ``b`` must be neither in ``a``. Of optax's
-        updates of integers it need not.
+    Dtypes may differ, but both must be floating point, complex, or neither. With
+    ``integers`` false it does not matter what stands for those in ``b``, as in optax's
+    updates of integers.
     """
     ours, theirs = (
         {_place(path): x for path, x in jax.tree.leaves_with_path(tree)}
         for tree in (a, b)
     )
+    differ = f"{a_name} and {b_name} differ in"
     a_tree, b_tree = jax.tree.structure(a), jax.tree.structure(b)
     if a_tree != b_tree:
         only = [f"only {a_name} have {place}" for place in ours if place not in theirs]
@@ -139,25 +134,23 @@ def check_match(
         elif hasattr(a, "opt_state"):
             remedy = "Of a TrainState pass its params: state.params."
         detail = only[0] if only else f"{a_tree!s:.100} vs {b_tree!s:.100}"
-        raise ValueError(
-            f"{a_name} and {b_name} differ in structure: {detail}. {remedy}"
-        )
+        raise ValueError(f"{differ} structure: {detail}. {remedy}")
 
-    def kind(x) -> list[bool]:
-        dtype = jnp.result_type(x)
+    def kind(dtype) -> list[bool]:
         return [jnp.issubdtype(dtype, k) for k in (jnp.floating, jnp.complexfloating)]
 
     for place, x in ours.items():
-        y, differ = theirs[place], f"{a_name} and {b_name} differ in"
-        if jnp.shape(x) != jnp.shape(y):
-            few, many = sorted((jnp.shape(x), jnp.shape(y)), key=len)
+        y = theirs[place]
+        shapes = jnp.shape(x), jnp.shape(y)
+        if shapes[0] != shapes[1]:
+            few, many = sorted(shapes, key=len)
             hint = f" One has {one_copy(many)}" if many[1:] == few else ""
             raise ValueError(
-                f"{differ} shape at {place}: {jnp.shape(x)} vs {jnp.shape(y)}.{hint}"
+                f"{differ} shape at {place}: {shapes[0]} vs {shapes[1]}.{hint}"
             )
-        if kind(x) != kind(y) and (integers or is_inexact(y)):
-            x_dtype, y_dtype = jnp.result_type(x), jnp.result_type(y)
-            raise ValueError(f"{differ} dtype at {place}: {x_dtype} vs {y_dtype}")
+        dtypes = jnp.result_type(x), jnp.result_type(y)
+        if kind(dtypes[0]) != kind(dtypes[1]) and (integers or is_inexact(y)):
+            raise ValueError(f"{differ} dtype at {place}: {dtypes[0]} vs {dtypes[1]}")
 
 
 def one_copy(shape: tuple[int, ...]) -> str:

@@ -255,10 +255,9 @@ def end_epoch(
       unchanged, and the new state.
 
     Raises:
-      ValueError: ``opt_state`` has no state of AutoDrop, only such as know no epochs,
-        one that counts for itself, two that cover the same parameters, one that scales
-        the jumps of another optimizer (or ``params`` are ``optax.LookaheadParams``), or
-        one made for other parameters.
+      ValueError: ``opt_state`` has no state of :func:`epoch_autodrop`, one that counts
+        for itself, two that cover the same parameters, one that scales the jumps of
+        another optimizer, or one made for other parameters.
     """
     if isinstance(params, optax.LookaheadParams):
         raise jump_error("end_epoch got LookaheadParams, those of optax.lookahead")

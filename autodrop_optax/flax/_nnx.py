@@ -19,17 +19,17 @@ as_pure = getattr(nnx, "as_pure", None) or nnx.pure
 M = TypeVar("M", bound=nnx.Module)
 
 
+def _call(model: Any, batch: Any) -> Any:
+    return model(batch)
+
+
 def end_epoch(model: nnx.Module, optimizer: "nnx.Optimizer[Any]") -> None:
     """Ends an epoch as :func:`autodrop_optax.end_epoch` does, in place.
 
     Args:
       model: the model that ``optimizer`` trains. Of its variables only those that the
         optimizer was built for (``wrt``) are measured and averaged.
-      optimizer: an optimizer whose transformation contains
-        :func:`autodrop_optax.epoch_autodrop`.
-
-    Raises:
-      ValueError: as :func:`autodrop_optax.end_epoch`.
+      optimizer: an optimizer with :func:`autodrop_optax.epoch_autodrop`.
     """
     _end_epoch_jit(model, optimizer)
 
@@ -58,23 +58,15 @@ def autodrop_restart(
     """Begins a new phase as :func:`autodrop_optax.autodrop_restart` does, in place.
 
     Args:
-      optimizer: an optimizer whose transformation contains
-        :func:`autodrop_optax.autodrop`.
+      optimizer: an optimizer with :func:`autodrop_optax.autodrop`.
       model: what it trains, to start over at its parameters; None: the run goes on.
       scale: what updates are multiplied by from now on.
       factor: or what to multiply the scale by.
-
-    Raises:
-      ValueError: as :func:`autodrop_optax.autodrop_restart`.
     """
     opt_state = _opt_state(optimizer)
     params = None if model is None else as_pure(nnx.state(model, optimizer.wrt))
     opt_state = _restart.autodrop_restart(opt_state, params, scale=scale, factor=factor)
     nnx.update(optimizer.opt_state, nnx.state(opt_state))
-
-
-def _call(model: Any, batch: Any) -> Any:
-    return model(batch)
 
 
 def eval_model(
@@ -83,16 +75,14 @@ def eval_model(
     batches: Iterable[Any] | None = None,
     forward: Callable[[Any, Any], Any] = _call,
 ) -> M:
-    """Returns a copy of the model to evaluate, save or serve.
+    """Returns a copy of the model to evaluate, save or serve; the model trains on.
 
     Its parameters are the average that :func:`autodrop_optax.autodrop` keeps, and it is
-    in evaluation mode (``model.eval()``). The model itself stays as it is and goes on
-    training.
+    in evaluation mode (``model.eval()``).
 
     Args:
       model: the model that ``optimizer`` trains.
-      optimizer: an optimizer whose transformation contains
-        :func:`autodrop_optax.autodrop`.
+      optimizer: an optimizer with :func:`autodrop_optax.autodrop`.
       batches: some training inputs, for a model with ``nnx.BatchNorm``: its running
         statistics are those of other weights, and are recomputed from these.
       forward: how to call the model with one of them: see
@@ -114,8 +104,7 @@ def eval_model(
             "The model has nnx.BatchNorm, whose running statistics belong to the"
             " trained parameters and not to their average. Pass some training inputs,"
             " from which they are recomputed: eval_model(model, optimizer, batches),"
-            " where batches is an iterable of what the model is called with, fifty"
-            " batches of the training's size, for instance."
+            " with fifty batches of the training's size, for instance."
         )
     copy.eval()
     return copy
@@ -132,14 +121,13 @@ def recompute_batch_stats(
     takes, at the present weights, the mean of the batches' means and variances, each
     batch with the same weight, as is done after stochastic weight averaging. All else
     of the model is as in evaluation (no dropout) and stays as it is. A BatchNorm that
-    was frozen with ``use_running_average=True`` cannot be told from one in evaluation:
-    its statistics are recomputed as well.
+    was frozen with ``use_running_average=True`` is recomputed as well.
 
     Args:
       model: a model with ``nnx.BatchNorm``, whose means and variances change in place.
       batches: training inputs, best in batches of the training's size.
-      forward: how to call the model with one of them, by default ``model(batch)``. It
-        must not say ``use_running_average``. It is compiled once for each function.
+      forward: how to call the model with one of them, without
+        ``use_running_average``. It is compiled once for each function.
 
     Raises:
       ValueError: there is no ``nnx.BatchNorm``, or there are no batches.

@@ -36,14 +36,9 @@ Variables = Any  # a plain or frozen dictionary of collections, as `init` return
 def end_epoch(state: State) -> State:
     """Returns a ``TrainState`` after :func:`autodrop_optax.end_epoch`.
 
-    It may be jitted: ``jax.jit(end_epoch, donate_argnums=0)`` works in place.
-
-    Args:
-      state: a state, of a subclass too, whose ``tx`` contains
-        :func:`autodrop_optax.epoch_autodrop`.
-
-    Raises:
-      ValueError: as :func:`autodrop_optax.end_epoch`.
+    ``state`` may be of a subclass; its ``tx`` contains
+    :func:`autodrop_optax.epoch_autodrop`. ``jax.jit(end_epoch, donate_argnums=0)``
+    works in place.
     """
     opt_state = _opt_state(state)
     params, opt_state = _with_epoch_autodrop.end_epoch(state.params, opt_state)
@@ -60,10 +55,9 @@ def eval_state(
     batches: Iterable[Any] | None = None,
     forward: Callable[[Variables, Any], tuple[Any, Variables]] | None = None,
 ) -> State:
-    """Returns a ``TrainState`` to evaluate, save or serve.
+    """Returns a ``TrainState`` to evaluate, save or serve; train on with the old one.
 
-    Its parameters are the average that :func:`autodrop_optax.autodrop` keeps. Train on
-    with the old state.
+    Its parameters are the average that :func:`autodrop_optax.autodrop` keeps.
 
     Args:
       state: a state, of a subclass too, whose ``tx`` contains
@@ -108,16 +102,10 @@ def recompute_batch_stats(
     batches' means and variances at the present weights.
 
     Args:
-      forward: applies the model so that ``nn.BatchNorm`` uses the batch and its
-        statistics are mutable, and returns what ``apply`` does::
-
-            def forward(variables, inputs):
-                return model.apply(
-                    variables, inputs, train=True, mutable=["batch_stats"]
-                )
-
-        It is compiled once for each function: define it outside of the loop. A model
-        with dropout is best called without it, as in evaluation.
+      forward: applies the model so that ``nn.BatchNorm`` uses the batch, as
+        ``model.apply(variables, inputs, train=True, mutable=["batch_stats"])``, best
+        without dropout. It is compiled once for each function: define it outside of
+        the loop.
       variables: the collections that the model needs, ``params`` and ``batch_stats``.
       batches: training inputs, best in batches of the training's size.
 
