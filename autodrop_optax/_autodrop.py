@@ -189,7 +189,7 @@ def autodrop(
       weighted by a power of age: Shamir and Zhang, `Stochastic Gradient Descent for
       Non-smooth Optimization <https://arxiv.org/abs/1212.1824>`_, 2013.
     """
-    check_arguments(**locals())
+    check_arguments(**locals())  # there are no other names yet
 
     def hyperparams() -> AutoDropHyperparams:
         angle = random_walk_angle(power, ratio) if max_angle is None else max_angle
@@ -201,7 +201,8 @@ def autodrop(
     @initialiser(*_TREES)
     def init_fn(params) -> AutoDropState:
         hyper = hyperparams()
-        anchor, step = (new_tree(wide_zeros, params) for _ in range(2))
+        # At the parameters: the first displacement would else be as large as they are.
+        anchor, step = new_tree(_finite, params), new_tree(wide_zeros, params)
         return AutoDropState(
             steps=jnp.zeros((), jnp.int32),
             steps_since_drop=jnp.zeros((), jnp.int32),

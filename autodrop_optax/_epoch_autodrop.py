@@ -21,6 +21,7 @@ itself; ``_with_epoch_autodrop.py`` has the wrapper and :func:`end_epoch`, which
 it for all others.
 """
 
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import chex
@@ -249,10 +250,9 @@ def epoch_autodrop(
 
     @initialiser("anchor", "previous_step", "average")
     def init_fn(params) -> EpochAutoDropState:
-        y, s, z = (
-            stored(new_tree(fill, params), state_dtype, state_memory_kind)
-            for fill in (strong_copy, wide_zeros, wide_zeros)
-        )
+        def tree(fill: Callable[[jax.Array], jax.Array]) -> optax.Params:
+            return stored(new_tree(fill, params), state_dtype, state_memory_kind)
+
         hyper = hyperparams()
         return EpochAutoDropState(
             step=jnp.zeros((), jnp.int32) if counting else None,
@@ -266,9 +266,9 @@ def epoch_autodrop(
             last_drop_epoch=jnp.zeros((), jnp.int32),
             averaged=jnp.zeros((), jnp.bool_),
             step_norm=jnp.zeros((), jnp.float32),
-            anchor=y,
-            previous_step=s,
-            average=z if averaging else None,
+            anchor=tree(strong_copy),
+            previous_step=tree(wide_zeros),
+            average=tree(wide_zeros) if averaging else None,
             hyperparams=hyper,
         )
 

@@ -189,7 +189,7 @@ def windowed_autodrop(
       Wang, Teng, Choromanska, AutoDrop: Training Deep Learning Models with Automatic
       Learning Rate Drop, Conference on Uncertainty in Artificial Intelligence, 2024.
     """
-    check_with_rate("windowed_autodrop", **locals())
+    check_with_rate("windowed_autodrop", **locals())  # there are no other names yet
     if are_known(window_steps, sample_every) and np.mod(window_steps, sample_every):
         raise ValueError(
             f"window_steps={window_steps} is no multiple of sample_every="

@@ -302,3 +302,17 @@ def test_the_constructor_wins_over_a_restored_state():
     assert float(metrics["max_angle"]) == 60
     assert metrics["at_floor"]
     assert float(metrics["scale"]) == 1 / 8  # a floor never raises the rate
+
+
+def test_parameters_beyond_the_previous_steps_dtype_have_an_angle():
+    # float16 ends at 65,504; what is kept in it is how far the average has gone.
+    points = 1e5 + np.random.default_rng(0).normal(size=(600, 20))
+    link = autodrop(state_dtype=jnp.float16)
+
+    def step(state, x):
+        return link.update(x, state, x)[1], None
+
+    points = jnp.asarray(points, jnp.float32)
+    state, _ = jax.jit(lambda s: jax.lax.scan(step, s, points))(link.init(points[0]))
+    assert state.num_drops > 0
+    assert state.angles[-1] > 80
