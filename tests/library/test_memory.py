@@ -60,8 +60,17 @@ def test_copies_of_a_link(link, most):
     assert copies(link, {"w": jnp.ones(SIZE)}) < most + 0.001
 
 
-@pytest.mark.parametrize("leaves", [1, 20])
-@pytest.mark.parametrize("averaging", [True, False])
+@pytest.mark.parametrize(
+    ("averaging", "leaves"),
+    slow_but(
+        {
+            f"{averaging}-{n}": (averaging, n)
+            for averaging in (True, False)
+            for n in (1, 20)
+        },
+        *("True-20", "False-1"),
+    ),
+)
 def test_an_epoch_end_works_in_place(averaging, leaves):
     params = [jnp.ones(SIZE // leaves)] * leaves
     state = epoch_autodrop(0.1, averaging=averaging).init(params)
@@ -85,8 +94,14 @@ def test_an_epoch_end_works_in_place(averaging, leaves):
             with_epoch_autodrop(SGD, 0.1, 5, averaging=False),
             2.15,
             id="wrapper-no-averaging",
+            marks=pytest.mark.slow,
         ),
-        pytest.param(optax.chain(SGD, windowed_autodrop(0.1)), 0.15, id="windowed"),
+        pytest.param(
+            optax.chain(SGD, windowed_autodrop(0.1)),
+            0.15,
+            id="windowed",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             optax.chain(windowed_autodrop(0.1), SGD), 0.15, id="windowed-first"
         ),

@@ -88,6 +88,7 @@ def test_the_state_inherits_the_sharding(mesh, link, trees):
                 assert x.sharding.is_equivalent_to(params[name].sharding, x.ndim)
 
 
+@one_mesh
 def test_an_epoch_end_gathers_nothing_and_equals_one_device(mesh):
     link = epoch_autodrop(0.1, **EAGER)
     here = {name: jnp.asarray(x) for name, x in leaves(0).items()}
