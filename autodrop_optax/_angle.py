@@ -28,7 +28,7 @@ import optax
 from jax import lax
 
 from autodrop_optax._params import check_match
-from autodrop_optax._placement import on_mesh_of
+from autodrop_optax._placement import on_mesh_of, scalar_of
 from autodrop_optax._trees import inexact_leaves, step_between, widen
 
 # A leaf of n elements is laid out as (_CHUNKS, n / _BLOCK, _ROW). A serial sum runs
@@ -214,7 +214,9 @@ def _measure(vectors: Callable[[T], tuple[Parts, Parts]], operands: T) -> Turn:
     one, zero = jnp.ones((), dtype), jnp.zeros((), dtype)
     left = jnp.int32(rescalings + 2)
     first = _Pass(left, (one, one), (one, zero, zero, one), jnp.bool_(False), turn)
-    first = jax.tree.map(functools.partial(on_mesh_of, min(a, key=jnp.size)), first)
+    first = jax.tree.map(
+        functools.partial(on_mesh_of, scalar_of(min(a, key=jnp.size))), first
+    )
     return lax.while_loop(lambda now: now.left > 0, measure_again, first).turn
 
 

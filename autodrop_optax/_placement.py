@@ -61,24 +61,28 @@ def scalars_on_mesh_of(
     inexact = [x for x in inexact_leaves(params) if not _mesh(x).empty]
     if not inexact:
         return state
-    reference = min(inexact, key=lambda x: x.size)
+    # One sum over the devices and not one for each scalar.
+    reference = scalar_of(min(inexact, key=lambda x: x.size))
     kept = {name: getattr(state, name) for name in trees}
     scalars = state._replace(**dict.fromkeys(trees))
     return jax.tree.map(lambda x: on_mesh_of(reference, x), scalars)._replace(**kept)
 
 
 def on_mesh_of(reference: jax.Array, x: jax.Array) -> jax.Array:
-    """Returns the scalar ``x`` on the mesh of ``reference``.
+    """Returns the scalar ``x`` on the mesh of the scalar ``reference``.
 
     An operation on both would put its result there. A scalar of the state must be
     there from the start, or its type would change with the first update.
     """
     if _mesh(reference) == _mesh(x):
         return x
-    if reference.ndim:
-        # Not zeros_like, a constant: jit(init) would not know of the parameters then.
-        reference = jnp.sum(jnp.isnan(reference) & False)
     return jnp.where(reference == reference, x, x)
+
+
+def scalar_of(x: jax.Array) -> jax.Array:
+    """Returns a scalar on the mesh of ``x``."""
+    # Not zeros_like, a constant: jit(init) would not know of the parameters then.
+    return jnp.sum(jnp.isnan(x) & False) if x.ndim else x
 
 
 def _is_on_host(x: jax.Array) -> bool:
