@@ -26,9 +26,9 @@ FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 # Pages of more than four seconds, of which others call the same functions. The
 # building of the site runs the tutorial as well.
-SLOW = {"batchnorm", "checkpoints", "equinox", "fine-tuning", "from-pytorch",
-        "frozen-layers", "numpyro", "optimizers", "sharding", "tutorial",
-        "warm-up"}  # fmt: skip
+SLOW = {"batchnorm", "checkpoints", "epoch", "equinox", "fine-tuning", "from-pytorch",
+        "frozen-layers", "gradient-accumulation", "numpyro", "optimizers", "sharding",
+        "tutorial", "warm-up"}  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,7 @@ def test_nothing_to_recompute():
         recompute_batch_stats(Model(nnx.Rngs(0)), [])
 
 
+@pytest.mark.slow
 def test_split_and_merge_keep_a_run_as_it_is():
     def trained(again):
         model = Model(nnx.Rngs(0))
@@ -210,6 +211,7 @@ def test_only_batch_norm_is_recomputed_and_without_dropout():
     np.testing.assert_allclose(model.norm.var[...], x.var(0), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_copy_of_the_model_with_the_average():
     model = Model(nnx.Rngs(0))
     optimizer = nnx.Optimizer(

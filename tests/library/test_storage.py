@@ -93,7 +93,7 @@ MODES = {
 }
 
 
-@pytest.mark.parametrize(("way", "mode"), slow_but(MODES, "jit-wrapper", "eager-link"))
+@pytest.mark.parametrize(("way", "mode"), slow_but(MODES, "eager-link"))
 def test_in_the_hosts_memory_nothing_changes_but_the_place(way, mode):
     keywords = {"jit": mode != "eager", "donate": mode == "donated"}
     params, state = train(way, make_params(), **keywords)

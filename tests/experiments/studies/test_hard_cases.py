@@ -27,6 +27,7 @@ def errors(dataset, name, method="autodrop", epochs=8):
     return {row.horizon: row.error for row in rows}
 
 
+@pytest.mark.slow
 def test_the_data_change_after_half_of_the_run(dataset, monkeypatch):
     swapped = Case(change=lambda data: data._replace(test_labels=1 - data.test_labels))
     monkeypatch.setitem(CASES, "swapped", swapped)
@@ -35,6 +36,7 @@ def test_the_data_change_after_half_of_the_run(dataset, monkeypatch):
     assert changed == usual | {stop: 100 - usual[stop] for stop in (0.75, 1.0)}
 
 
+@pytest.mark.slow
 def test_fine_tuning_begins_with_a_trained_network(dataset):
     found = errors(dataset, "fine-tuning at a tenth of the rate", epochs=4)
     # Mirrored, what is above stays above: the network knows it before the first step.

@@ -66,6 +66,7 @@ def test_coin_falls_as_often_as_asked():
     assert len(np.unique(rates[:, -1])) > 5
 
 
+@pytest.mark.slow
 def test_chance_firings_at_two_independent_angles():
     chances = chance_firings(seeds=8, burn_in=400, steps=400)
     assert [c.learning_rate for c in chances] == list(RATES)
