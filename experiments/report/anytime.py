@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
@@ -9,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from autodrop_optax.plot import COLORS
+from experiments.report import figures
 from experiments.report.requirements import requirements_figure
 from experiments.report.statistics import difference, mean_sd, told_apart
 from experiments.report.tables import markdown_table
@@ -187,6 +189,19 @@ def at_own_rate(errors: Errors) -> dict[int, tuple[float, float]]:
             if seed in errors[rate]:
                 found[seed] = rate, errors[rate][seed]
     return found
+
+
+def draw_figures(rows: Sequence[StoppedRun], results: Path) -> None:
+    """Draws error against time, against the rate, and against what must be told.
+
+    Args:
+      rows: of the study of stops.
+      results: the folder to draw into.
+    """
+    figures.save(times_figure(rows), results / "anytime.png")
+    figures.save(rates_figure(rows), results / "anytime_rates.png")
+    if (figure := requirements(rows)) is not None:
+        figures.save(figure, results / "anytime_needs.png")
 
 
 def times_figure(rows: Sequence[StoppedRun]) -> Figure:

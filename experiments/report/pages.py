@@ -193,10 +193,11 @@ def filled(page: str) -> str:
 
 
 def report() -> None:
-    """Makes the tables of the pages anew from experiments/results."""
+    """Makes the tables of the pages and the figures of stops anew."""
     for page in pages():
         text = page.read_text()
         new = filled(text)
         if new != text:
             page.write_text(new)
         print(f"{page.relative_to(ROOT)}: {'changed' if new != text else 'as it was'}")
+    anytime.draw_figures(read_csv(STUDIES / "anytime.csv", StoppedRun), STUDIES)

@@ -24,14 +24,12 @@ is stopped early.
 import statistics
 from pathlib import Path
 
-from experiments.report import figures, held_out
+from experiments.report import held_out
 from experiments.report.anytime import (
     StoppedRun,
+    draw_figures,
     own_rates_table,
-    rates_figure,
     rates_table,
-    requirements,
-    times_figure,
 )
 from experiments.report.csv_file import read_csv, write_csv
 from experiments.run.environment import write_provenance
@@ -220,10 +218,7 @@ def report(runs: Runs, results: Path) -> None:
         print(f"\n{workload}: error in %\n")
         here = [row for row in rows if row.workload == workload]
         print(f"{rates_table(here)}\n\n{own_rates_table(here)}")
-    figures.save(times_figure(rows), results / "anytime.png")
-    figures.save(rates_figure(rows), results / "anytime_rates.png")
-    if (figure := requirements(rows)) is not None:
-        figures.save(figure, results / "anytime_needs.png")
+    draw_figures(rows, results)
 
 
 def order(row: StoppedRun) -> tuple:
