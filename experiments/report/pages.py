@@ -23,7 +23,6 @@ from experiments.report.comparison import (
 from experiments.report.convex import ConvexRow, convex_tables
 from experiments.report.costs import costs_table
 from experiments.report.csv_file import read_csv
-from experiments.report.hard_cases import HardRun, cases_table
 from experiments.report.outcome import Outcome
 from experiments.report.requirements import requirements_table
 from experiments.report.statistics import mean_sd
@@ -160,7 +159,6 @@ TABLES: dict[str, Callable[[str], str]] = {
     "costs": lambda name: costs_table(name, RESULTS / "benchmark.csv"),
     "anytime": anytime_tables,
     "settings": settings,
-    "hard_cases": lambda _: cases_table(read_csv(STUDIES / "hard_cases.csv", HardRun)),
     "tuning": lambda _: tuning_table(STUDIES),
     "demo": demo,
     "windowed": windowed_tables,

@@ -45,20 +45,13 @@ DROP_SETTINGS: dict[str, AutoDrop] = {
     "average restarted": AutoDropVariant(average_at_drop="restarted"),
     "average kept": AutoDropVariant(average_at_drop="kept"),
 }
-# To be confirmed.
-CONFIRMED: tuple[str, ...] = ()
 
 
 def arms(workload: str) -> list[Arm]:
-    """The default and every setting where it can matter, or is to be confirmed."""
+    """The default and every setting where it can matter."""
     rates = anytime.RATES.get(workload, (None,))
-    if workload in CHOOSING:
-        best = anytime.best_rates(workload, RESULTS).get(DEFAULT, rates[0])
-        settings = {best: SETTINGS} | {rates[-1]: SETTINGS | DROP_SETTINGS}
-    else:
-        known = SETTINGS | DROP_SETTINGS
-        confirmed = {name: known[name] for name in CONFIRMED}
-        settings = dict.fromkeys(rates[-3:], confirmed)
+    best = anytime.best_rates(workload, RESULTS).get(DEFAULT, rates[0])
+    settings = {best: SETTINGS} | {rates[-1]: SETTINGS | DROP_SETTINGS}
     default = [anytime.stopping(DEFAULT, rate, 1.0, ()) for rate in settings]
     return default + [
         Arm(
