@@ -14,9 +14,9 @@ is stopped early.
   were run at all rates. MORE_SEEDS are run at the rate that these choose for the full
   length. AutoDrop's error less linear decay's is taken seed by seed. Beside it stands
   each method's worst rate.
-* OTHERS have one rate, chosen by the lowest error at the full length on a tenth of the
-  training examples, held out, with another seed (`study anytime_rates`). They are run
-  in their order, as far as time allows.
+* OTHERS have one rate, chosen by the lowest error on a tenth of the training examples,
+  held out, with another seed (`study anytime_rates`). They are run in their order, as
+  far as time allows.
 * EPOCHS' first two workloads are for choosing: settings of AutoDrop may be changed
   after a look at them (`study autodrop_parts`). The others are looked at once.
 """

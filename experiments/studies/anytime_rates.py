@@ -1,18 +1,29 @@
-"""Which rate suits each further method of the study of stops, on examples held out?"""
+"""Which rate suits each further method of the study of stops, on examples held out?
 
+The rules were written before the runs. Runs are half as long as the workload's, and
+what must be told the end is told that. Tried are linear decay's best rate of the study
+of stops and its neighbours in the grid, then the neighbours of the method's own best,
+until it has both: the command is given again while it finds more to run.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.report import held_out
 from experiments.report.csv_file import read_csv, write_csv
 from experiments.report.held_out import HeldOutRun
 from experiments.run.environment import write_provenance
 from experiments.studies import anytime
 from experiments.studies.plan import Arm
-from experiments.studies.study import Runs, Study
+from experiments.studies.study import RESULTS, Runs, Study
 from experiments.task.config import RunConfig
 
 
 def arms(workload: str) -> list[Arm]:
-    """The methods at all rates, to the full length, without a tenth held out."""
+    """The methods at the rates to try so far, without a tenth held out."""
+    grid = anytime.RATES[workload]
+    first = anytime.best_rates(workload, RESULTS).get("linear_decay", grid[2])
+    own = held_out.best_rates(RESULTS / anytime.RATES_TABLE, workload)
     return [
         Arm(
             f"anytime_rates-{name}-{anytime.label_of(rate)}",
@@ -22,10 +33,17 @@ def arms(workload: str) -> list[Arm]:
                 validation_fraction=0.1,
                 evaluate_at=(),
             ),
+            length=0.5,
         )
         for name in anytime.other_methods(workload)
-        for rate in anytime.RATES.get(workload, (None,))
+        for rate in sorted({*around(first, grid), *around(own.get(name, first), grid)})
     ]
+
+
+def around(rate: float, grid: Sequence[float]) -> Sequence[float]:
+    """A rate and its neighbours in a grid."""
+    at = grid.index(rate)
+    return grid[max(0, at - 1) : at + 2]
 
 
 def report(runs: Runs, results: Path) -> None:
