@@ -6,17 +6,22 @@ from experiments.report.anytime import StoppedRun
 from experiments.report.statistics import difference, mean_sd
 from experiments.report.tables import markdown_table
 
+DEFAULT = "autodrop"
+FIXED_TIMES = "fixed times"
+
 
 def settings_table(rows: Sequence[StoppedRun], stop: float = 1.0) -> str:
     """Each setting's error less the default's, seed by seed; bold where told apart.
 
     Args:
-      rows: `schedule` is the name of the setting; the first is the default's, of which
-        the error itself is shown. In brackets: how many drops a run made, on average.
+      rows: `schedule` is the name of the setting, of the default the error itself is
+        shown. In brackets: how many drops a run made, on average.
       stop: as a part of the workload's length.
     """
     rows = [row for row in rows if row.horizon == stop]
-    columns = sorted({(row.workload, row.learning_rate) for row in rows})
+    columns = sorted(
+        {(row[0], row.learning_rate) for row in rows if row.schedule != DEFAULT}
+    )
     settings = list(dict.fromkeys(row.schedule for row in rows))
     found: dict[tuple, dict[int, StoppedRun]] = {}
     for row in rows:
@@ -27,10 +32,10 @@ def settings_table(rows: Sequence[StoppedRun], stop: float = 1.0) -> str:
         if runs is None:
             return ""
         drops = sum(row.drops for row in runs.values()) / len(runs)
-        if setting == settings[0]:
+        if setting == DEFAULT:
             text = mean_sd(row.error for row in runs.values())
         else:
-            default = found[workload, settings[0], rate]
+            default = found[workload, DEFAULT, rate]
             shared = sorted(runs.keys() & default.keys())
             text = difference([runs[i].error - default[i].error for i in shared])
         return f"{text} ({drops:.2g})"
@@ -40,3 +45,33 @@ def settings_table(rows: Sequence[StoppedRun], stop: float = 1.0) -> str:
         header,
         [(name, *(cell(name, *column) for column in columns)) for name in settings],
     )
+
+
+def fixed_times_table(rows: Sequence[StoppedRun]) -> str:
+    """A line for each workload: the default's error, and with drops at fixed times.
+
+    Args:
+      rows: those of :data:`FIXED_TIMES` and of the default, at the same rates.
+    """
+    lines = []
+    for workload, rate in dict.fromkeys(
+        (row.workload, row.learning_rate) for row in rows if row.schedule == FIXED_TIMES
+    ):
+        ours, fixed = (
+            {
+                row.seed: row
+                for row in rows
+                if row[:3] == (workload, name, rate) and row.horizon == 1
+            }
+            for name in (DEFAULT, FIXED_TIMES)
+        )
+        shared = sorted(ours.keys() & fixed.keys())
+        cells = (
+            f"{mean_sd(runs[i].error for i in shared)}"
+            f" ({', '.join(str(runs[i].drops) for i in shared)})"
+            for runs in (ours, fixed)
+        )
+        less = difference([fixed[i].error - ours[i].error for i in shared])
+        lines.append((f"`{workload}`", f"{rate:g}", *cells, less))
+    header = ("workload", "rate", "by the angle", "at fixed times", "difference")
+    return markdown_table(header, lines)

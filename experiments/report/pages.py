@@ -11,7 +11,11 @@ from pathlib import Path
 from experiments.errors import UserError
 from experiments.report import anytime, batch_norm, windowed
 from experiments.report.anytime import StoppedRun
-from experiments.report.autodrop_parts import settings_table
+from experiments.report.autodrop_parts import (
+    FIXED_TIMES,
+    fixed_times_table,
+    settings_table,
+)
 from experiments.report.comparison import (
     BASELINES,
     ComparedRun,
@@ -115,11 +119,13 @@ def anytime_tables(name: str) -> str:
     return anytime.own_rates_table([row for row in rows if row.workload == name])
 
 
-def settings(stop: str) -> str:
-    """What settings of AutoDrop change at a stop."""
-    return settings_table(
-        read_csv(STUDIES / "autodrop_parts.csv", StoppedRun), float(stop)
-    )
+def settings(name: str) -> str:
+    """What settings of AutoDrop change at a stop; or drops at fixed times."""
+    rows = read_csv(STUDIES / "autodrop_parts.csv", StoppedRun)
+    if name == "times":
+        return fixed_times_table(rows)
+    settings = [row for row in rows if row.schedule != FIXED_TIMES]
+    return settings_table(settings, float(name))
 
 
 def windowed_tables(name: str) -> str:

@@ -20,6 +20,7 @@ from experiments.schedules.distance import Distance
 from experiments.schedules.dog import Dog, Dowg
 from experiments.schedules.epoch_autodrop import EpochAutoDrop
 from experiments.schedules.epoch_autodrop_linear_decay import EpochAutoDropLinearDecay
+from experiments.schedules.fixed_drops import FixedDrops
 from experiments.schedules.hypergradient import Hypergradient, HypergradientTimes
 from experiments.schedules.linear_decay import LinearDecay
 from experiments.schedules.matched_exponential import MatchedExponential
@@ -41,6 +42,7 @@ SCHEDULES: dict[str, type[Schedule]] = {
     "constant": Constant,
     "autodrop": AutoDrop,
     "autodrop_variant": AutoDropVariant,
+    "fixed_drops": FixedDrops,
     "epoch_autodrop": EpochAutoDrop,
     "scaled_epoch_autodrop": ScaledEpochAutoDrop,
     "windowed_autodrop": WindowedAutoDrop,

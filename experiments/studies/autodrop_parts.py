@@ -5,6 +5,8 @@ The rules were written before the runs.
 * Asked on the two workloads that are for choosing, at AutoDrop's best rate and at the
   highest. At the best rate it makes no drop: there only what changes the average, its
   angle, or makes drops sooner can matter; the rest is run at the highest rate alone.
+* On every workload, at its highest rate: as many drops as AutoDrop made with another
+  seed, the next one, spread evenly over the run. Does the angle know when?
 * A setting's error less the default's is taken seed by seed, at each stop.
 * A setting becomes the default if at no rate, of no workload, its mean error at a
   quarter, half or all of the run is above the default's by more than 0.1 points, and
@@ -15,18 +17,23 @@ The rules were written before the runs.
 from pathlib import Path
 
 from experiments.report.anytime import StoppedRun
-from experiments.report.autodrop_parts import settings_table
+from experiments.report.autodrop_parts import (
+    DEFAULT,
+    FIXED_TIMES,
+    fixed_times_table,
+    settings_table,
+)
 from experiments.report.csv_file import read_csv, write_csv
 from experiments.run.environment import write_provenance
 from experiments.schedules.autodrop import AutoDrop
 from experiments.schedules.autodrop_variant import AutoDropVariant
+from experiments.schedules.fixed_drops import FixedDrops
 from experiments.studies import anytime
 from experiments.studies.plan import Arm
 from experiments.studies.study import RESULTS, Runs, Study
 from experiments.task.config import RunConfig
 
 TABLE = "autodrop_parts.csv"
-DEFAULT = "autodrop"  # the arms of the study of stops, whose runs are shared
 CHOOSING = tuple(anytime.EPOCHS)[:2]
 # With or without a drop.
 SETTINGS: dict[str, AutoDrop] = {
@@ -49,19 +56,63 @@ DROP_SETTINGS: dict[str, AutoDrop] = {
 
 def arms(workload: str) -> list[Arm]:
     """The default and every setting where it can matter."""
-    rates = anytime.RATES.get(workload, (None,))
-    best = anytime.best_rates(workload, RESULTS).get(DEFAULT, rates[0])
-    settings = {best: SETTINGS} | {rates[-1]: SETTINGS | DROP_SETTINGS}
-    default = [anytime.stopping(DEFAULT, rate, 1.0, ()) for rate in settings]
-    return default + [
-        Arm(
-            f"autodrop_parts-{name.replace(' ', '_')}-{anytime.label_of(rate)}",
-            RunConfig(schedule=schedule, learning_rate=rate),
-            stops=anytime.STOPS,
-        )
-        for rate, there in settings.items()
-        for name, schedule in there.items()
+    *_, highest = rates = anytime.RATES[workload]
+    settings: dict[float, dict[str, AutoDrop]] = {highest: {}}
+    if workload in CHOOSING:
+        best = anytime.best_rates(workload, RESULTS).get(DEFAULT, rates[0])
+        settings = {best: SETTINGS} | {highest: SETTINGS | DROP_SETTINGS}
+    return [
+        # Arms of the study of stops, whose runs are shared.
+        *(anytime.stopping(DEFAULT, rate, 1.0, ()) for rate in settings),
+        *(
+            setting_arm(name, schedule, rate)
+            for rate, there in settings.items()
+            for name, schedule in there.items()
+        ),
+        *(
+            setting_arm(FIXED_TIMES, FixedDrops(milestones=times), highest, (seed,))
+            for seed, times in fixed_times(workload, highest).items()
+        ),
     ]
+
+
+def setting_arm(
+    name: str, schedule: AutoDrop, rate: float, seeds: tuple[int, ...] = ()
+) -> Arm:
+    """A setting at a rate, evaluated at each stop."""
+    return Arm(
+        f"autodrop_parts-{name.replace(' ', '_')}-{rate:g}",
+        RunConfig(schedule=schedule, learning_rate=rate),
+        stops=anytime.STOPS,
+        seeds=seeds,
+    )
+
+
+def fixed_times(workload: str, rate: float) -> dict[int, tuple[float, ...]]:
+    """For each seed, when to drop as often as AutoDrop did with the next one.
+
+    Args:
+      workload: its name.
+      rate: of the runs in the table of the study of stops; none are there, no times.
+
+    Returns:
+      Fractions of the run.
+    """
+    path = RESULTS / anytime.TABLE
+    drops = {
+        row.seed: row.drops
+        for row in (read_csv(path, StoppedRun) if path.exists() else [])
+        if row[:3] == (workload, DEFAULT, rate) and row.horizon == 1
+    }
+    counts = {
+        seed: drops[following]
+        for seed in STUDY.seeds
+        if (following := (seed + 1) % len(STUDY.seeds)) in drops
+    }
+    return {
+        seed: tuple(i / (count + 1) for i in range(1, count + 1))
+        for seed, count in counts.items()
+    }
 
 
 def report(runs: Runs, results: Path) -> None:
@@ -73,13 +124,13 @@ def report(runs: Runs, results: Path) -> None:
         for row in anytime.rows_of(run, STUDY.epochs[run.config.workload]):
             row = row._replace(schedule=setting_of(run.label))
             rows[row[:5]] = row
-    order = [DEFAULT, *SETTINGS, *DROP_SETTINGS]
+    order = [DEFAULT, *SETTINGS, *DROP_SETTINGS, FIXED_TIMES]
     lines = sorted(
         rows.values(), key=lambda row: (row[0], order.index(row[1]), *row[2:])
     )
     write_csv(path, StoppedRun._fields, lines)
     write_provenance(path, parts=runs.workloads)
-    print(f"table: {path}\n\n{settings_table(lines)}")
+    print(f"table: {path}\n\n{settings_table(lines)}\n\n{fixed_times_table(lines)}")
 
 
 def setting_of(label: str) -> str:
@@ -90,7 +141,7 @@ def setting_of(label: str) -> str:
 
 STUDY = Study(
     what="What is each part of AutoDrop's rule worth?",
-    workloads=CHOOSING,
+    workloads=tuple(anytime.EPOCHS),
     seeds=(0, 1, 2),
     arms=arms,
     report=report,

@@ -8,7 +8,7 @@ from experiments.report.anytime import (
     own_rates_table,
     summary_table,
 )
-from experiments.report.autodrop_parts import settings_table
+from experiments.report.autodrop_parts import fixed_times_table, settings_table
 from experiments.report.csv_file import write_csv
 
 # At 0.1 and 0.2, seeds 0 to 2. Seed 0 does worst where the others do best.
@@ -82,11 +82,21 @@ def test_a_setting_is_set_beside_the_default_at_the_same_rate():
         *runs("digits_mlp", "power 3", {0.2: (5.0, 7.0)}, drops=2),
     ]
     assert settings_table(rows).splitlines() == [
-        "| setting | `digits_mlp` at 0.1 | `digits_mlp` at 0.2 |",
-        "| --- | --- | --- |",
-        "| autodrop | 1.50 ± 0.71 (1) | 4.00 ± 0.00 (1) |",
-        "| power 3 |  | +2.00 ± 1.41 (2) |",
+        "| setting | `digits_mlp` at 0.2 |",
+        "| --- | --- |",
+        "| autodrop | 4.00 ± 0.00 (1) |",
+        "| power 3 | +2.00 ± 1.41 (2) |",
     ]
+
+
+def test_drops_at_fixed_times_are_set_beside_those_by_the_angle():
+    rows = [
+        *runs("digits_mlp", "autodrop", {0.1: (1.0, 2.0), 0.2: (4.0, 4.0)}, drops=1),
+        *runs("digits_mlp", "fixed times", {0.2: (5.0, 7.0)}, drops=2),
+    ]
+    *_, line = fixed_times_table(rows).splitlines()
+    assert line.startswith("| `digits_mlp` | 0.2 | 4.00 ± 0.00 (1, 1) |")
+    assert line.endswith("| 6.00 ± 1.41 (2, 2) | +2.00 ± 1.41 |")
 
 
 def test_a_page_has_own_rates_differences_and_worst_rates(tmp_path, monkeypatch):
