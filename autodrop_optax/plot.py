@@ -111,7 +111,8 @@ def plot_history(
       A figure with a canvas of its own, for ``figure.savefig("history.png")``.
 
     Raises:
-      ValueError: there is no run, a history is empty or lacks a metric.
+      ValueError: there is no run, a history is empty or lacks a metric, or its epochs
+        were never ended.
 
     Example:
       >>> from autodrop_optax.plot import plot_history
@@ -193,6 +194,12 @@ def _columns(name: str, history: History) -> dict[str, np.ndarray]:
             f" least one epoch; its columns have the shapes {sorted(sizes)}."
         )
     ((epochs,),) = sizes
+    if epochs > 1 and not np.any(columns.get("epoch", 1)):
+        raise ValueError(
+            f"The history of {name!r} has no finished epoch: 'epoch' is 0 in all"
+            f" {epochs} rows. Call params, opt_state = end_epoch(params, opt_state) at"
+            " the end of each epoch; without it the link never drops."
+        )
     return {"epoch": np.arange(1, epochs + 1), **columns}
 
 

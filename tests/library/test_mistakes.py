@@ -25,12 +25,14 @@ from autodrop_optax import (
     with_epoch_autodrop,
 )
 from autodrop_optax.flax import linen as of_linen
+from autodrop_optax.plot import plot_history
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 PARAMS = {"w": jnp.ones(3), "v": jnp.ones(2)}
 OPTIMIZER = optax.chain(optax.sgd(0.1), autodrop())
 STATE = OPTIMIZER.init(PARAMS)
+NEVER_ENDED = epoch_autodrop(0.1).init(PARAMS)
 OLD_STATE = optax.adam(0.1).init(PARAMS)  # of a run without AutoDrop
 
 
@@ -174,6 +176,10 @@ MISTAKES = {
     ),
     "end_epoch of a method without epochs": (
         lambda: end_epoch(PARAMS, STATE), "no epochs", "Leave end_epoch out",
+    ),
+    "a link whose epochs nobody ends": (
+        lambda: plot_history({"run": [autodrop_metrics(NEVER_ENDED)] * 3}),
+        "no finished epoch", "params, opt_state = end_epoch(params, opt_state)",
     ),
     "a replicated state and one copy of the parameters": (
         lambda: autodrop_eval_params(replicated(STATE), PARAMS),
