@@ -70,8 +70,8 @@ def arms(workload: str) -> list[Arm]:
             for name, schedule in there.items()
         ),
         *(
-            setting_arm(FIXED_TIMES, FixedDrops(milestones=times), highest, (seed,))
-            for seed, times in fixed_times(workload, highest).items()
+            setting_arm(FIXED_TIMES, FixedDrops(milestones=times), highest, seeds)
+            for times, seeds in fixed_times(workload, highest).items()
         ),
     ]
 
@@ -79,24 +79,25 @@ def arms(workload: str) -> list[Arm]:
 def setting_arm(
     name: str, schedule: AutoDrop, rate: float, seeds: tuple[int, ...] = ()
 ) -> Arm:
-    """A setting at a rate, evaluated at each stop."""
+    """A setting at a rate, evaluated at each stop; of some seeds, or the study's."""
+    label = f"autodrop_parts-{name.replace(' ', '_')}-{rate:g}"
     return Arm(
-        f"autodrop_parts-{name.replace(' ', '_')}-{rate:g}",
+        "-".join([label, *map(str, seeds)]),
         RunConfig(schedule=schedule, learning_rate=rate),
         stops=anytime.STOPS,
         seeds=seeds,
     )
 
 
-def fixed_times(workload: str, rate: float) -> dict[int, tuple[float, ...]]:
-    """For each seed, when to drop as often as AutoDrop did with the next one.
+def fixed_times(workload: str, rate: float) -> dict[tuple[float, ...], tuple[int, ...]]:
+    """When to drop as often as AutoDrop did with the next seed, and with which seeds.
 
     Args:
       workload: its name.
       rate: of the runs in the table of the study of stops; none are there, no times.
 
     Returns:
-      Fractions of the run.
+      Seeds by fractions of the run.
     """
     path = RESULTS / anytime.TABLE
     drops = {
@@ -104,15 +105,13 @@ def fixed_times(workload: str, rate: float) -> dict[int, tuple[float, ...]]:
         for row in (read_csv(path, StoppedRun) if path.exists() else [])
         if row[:3] == (workload, DEFAULT, rate) and row.horizon == 1
     }
-    counts = {
-        seed: drops[following]
-        for seed in STUDY.seeds
-        if (following := (seed + 1) % len(STUDY.seeds)) in drops
-    }
-    return {
-        seed: tuple(i / (count + 1) for i in range(1, count + 1))
-        for seed, count in counts.items()
-    }
+    found: dict[tuple[float, ...], tuple[int, ...]] = {}
+    for seed in STUDY.seeds:
+        count = drops.get((seed + 1) % len(STUDY.seeds))
+        if count is not None:
+            times = tuple(i / (count + 1) for i in range(1, count + 1))
+            found[times] = (*found.get(times, ()), seed)
+    return found
 
 
 def report(runs: Runs, results: Path) -> None:
