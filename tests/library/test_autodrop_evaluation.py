@@ -135,7 +135,7 @@ def test_around_an_optimizer_that_jumps():
 @pytest.mark.usefixtures("standard_promotion")
 def test_into_a_run_that_has_a_checkpoint_without_it(flat):
     links = optax.clip_by_global_norm(1.0), optax.adamw(0.1)
-    course, old = run(optax.chain(*links), make_params(), 5, jit=False)
+    course, old = run(optax.chain(*links), make_params(), 5)
     params, link = course[-1], autodrop(**EAGER)
     for read in (autodrop_metrics, lambda state: autodrop_eval_params(state, params)):
         with pytest.raises(

@@ -194,9 +194,8 @@ CUTS = {
     for moment in MOMENTS
     for name, place in PLACES.items()
 }
-# Every moment of the wrapper, and the others where most is under way.
-FAST = [f"{moment}-wrapper" for moment in MOMENTS]
-FAST += ["mid-average-link", "mid-average-counting", "mid-average-wrapper-sharded"]
+# Every moment of the wrapper, and the link where most is under way.
+FAST = [*(f"{moment}-wrapper" for moment in MOMENTS), "mid-average-link"]
 
 
 @pytest.mark.parametrize(("way", "devices", "moment"), slow_but(CUTS, *FAST))
@@ -283,7 +282,7 @@ def test_the_constructor_wins(way, options, expected, tmp_path):
         assert values[name] == metrics[position][name]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", slow_but(WAYS, "link"))
 def test_a_shorter_delay_ends_with_the_epoch(way, tmp_path):
     states, metrics = uninterrupted(way, one_device)
     position = find("mid-average", metrics)  # three epochs into a delay of four

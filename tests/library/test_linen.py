@@ -88,9 +88,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("way", "dictionary"), slow_but(KINDS, "link-freeze", "wrapper-dict")
-)
+@pytest.mark.parametrize(("way", "dictionary"), slow_but(KINDS, "wrapper-dict"))
 def test_it_does_what_plain_optax_does(way, dictionary):
     tx = WAYS[way]
     state = make_state(tx, dictionary)

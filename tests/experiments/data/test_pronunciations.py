@@ -28,7 +28,8 @@ KEPT = {
 
 def spelled(rows):
     """Letters of each row; "." where there is none."""
-    return ["".join(".abcdefghijklmnopqrstuvwxyz"[i] for i in row) for row in rows]
+    letters = ".abcdefghijklmnopqrstuvwxyz"
+    return ["".join(letters[i] for i in row) for row in np.asarray(rows)]
 
 
 def write(folder, lines):

@@ -14,7 +14,10 @@ from experiments.models.layers import conv, with_matrix_products
 IMAGES = np.random.default_rng(1).normal(size=(3, 9, 8, 2)).astype(np.float32)
 
 
-@pytest.mark.parametrize(("size", "stride"), [(1, 2), (3, 1), (3, 2), (7, 2)])
+@pytest.mark.parametrize(
+    ("size", "stride"),
+    [(1, 2), (3, 1), (3, 2), pytest.param(7, 2, marks=pytest.mark.slow)],
+)
 def test_convolution_as_a_matrix_product(randomised, size, stride):
     build = functools.partial(conv, 2, 5, size, stride, dtype=jnp.float32)
     usual, product = randomised(build), with_matrix_products(randomised(build))

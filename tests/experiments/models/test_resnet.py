@@ -57,7 +57,7 @@ def bottleneck(x, block, stride, norm=batch_norm):
         pytest.param(CIFAR_18, 11_173_962, id="cifar10-18"),
         pytest.param(CIFAR_34, 21_328_292, id="cifar100-34"),
         pytest.param(IMAGENET_18, 11_689_512, id="imagenet-18"),
-        pytest.param(IMAGENET_50, 25_557_032, id="imagenet-50"),
+        pytest.param(IMAGENET_50, 25_557_032, id="imagenet-50", marks=pytest.mark.slow),
     ],
 )
 def test_number_of_parameters(num_parameters, build, parameters):
@@ -68,7 +68,11 @@ def test_number_of_parameters(num_parameters, build, parameters):
     ("build", "image", "features", "logits"),
     [
         pytest.param(CIFAR_18, 32, (4, 4, 4, 512), (4, 10), id="cifar"),
-        pytest.param(IMAGENET_50, 224, (4, 7, 7, 2048), (4, 1000), id="imagenet"),
+        pytest.param(
+            *(IMAGENET_50, 224, (4, 7, 7, 2048), (4, 1000)),
+            id="imagenet",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_shapes_at_full_size(products, build, image, features, logits):
@@ -168,6 +172,7 @@ def test_convolutions_start_as_he_et_al_say(size):
     assert np.mean(np.abs(kernel) > 2.1) == pytest.approx(0.0357, rel=0.2)
 
 
+@pytest.mark.slow
 def test_bfloat16(products, state_dtypes, randomised, forward):
     exact = functools.partial(SMALL, stem="imagenet")
     build = functools.partial(exact, dtype=jnp.bfloat16)

@@ -123,6 +123,7 @@ def test_network_hands_dropout_on():
     assert [block.dropout.rate for block in model.blocks] == [0.3] * 3
 
 
+@pytest.mark.slow
 def test_bfloat16(products, state_dtypes, randomised, forward):
     build = functools.partial(SMALL, dtype=jnp.bfloat16)
     inputs = images(8, 8, 8, 3)

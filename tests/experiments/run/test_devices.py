@@ -97,6 +97,7 @@ def test_devices_that_are_not_there(count, tmp_path):
         main([*command, "--devices", str(count)])
 
 
+@pytest.mark.slow
 def test_processes_that_cannot_be_told():
     command = "experiments run constant --num-processes 2 --process-id 0"
     result = subprocess.run(

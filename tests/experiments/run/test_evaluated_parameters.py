@@ -58,6 +58,7 @@ def test_an_average_gets_statistics_of_its_own(digits):
         assert abs(float(other) - float(loss)) > 1e-3
 
 
+@pytest.mark.slow
 def test_trained_parameters_keep_the_statistics_they_were_trained_with(digits):
     run_epoch, state, metrics = trained(Constant(), digits)
     loss, _ = error_of(run_epoch, state.params, state.rest, digits)
