@@ -27,6 +27,13 @@ from experiments.report.comparison import (
 from experiments.report.convex import ConvexRow, convex_tables
 from experiments.report.costs import costs_table
 from experiments.report.csv_file import read_csv
+from experiments.report.hard_cases import (
+    RECOMPUTED,
+    STALE,
+    HardRun,
+    cases_table,
+    stops_table,
+)
 from experiments.report.outcome import Outcome
 from experiments.report.requirements import requirements_table
 from experiments.report.statistics import mean_sd
@@ -128,6 +135,14 @@ def settings(name: str) -> str:
     return settings_table(settings, float(name))
 
 
+def hard_cases(name: str) -> str:
+    """Training that is disturbed or set up otherwise; BatchNorm's statistics."""
+    rows = read_csv(STUDIES / "hard_cases.csv", HardRun)
+    return (
+        cases_table(rows) if name == "all" else stops_table(rows, (RECOMPUTED, STALE))
+    )
+
+
 def windowed_tables(name: str) -> str:
     """What came out of the study of the windowed method."""
     if name == "walks":
@@ -165,6 +180,7 @@ TABLES: dict[str, Callable[[str], str]] = {
     "costs": lambda name: costs_table(name, RESULTS / "benchmark.csv"),
     "anytime": anytime_tables,
     "settings": settings,
+    "hard_cases": hard_cases,
     "tuning": lambda _: tuning_table(STUDIES),
     "demo": demo,
     "windowed": windowed_tables,

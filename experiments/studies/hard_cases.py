@@ -24,7 +24,13 @@ from autodrop_optax import autodrop_restart
 from experiments.data.dataset import Dataset
 from experiments.errors import choose
 from experiments.report.csv_file import read_csv, write_csv
-from experiments.report.hard_cases import HardRun, cases_table
+from experiments.report.hard_cases import (
+    RECOMPUTED,
+    STALE,
+    HardRun,
+    cases_table,
+    stops_table,
+)
 from experiments.run.environment import write_provenance
 from experiments.run.epoch import EpochOnDevice
 from experiments.run.setup import Training
@@ -38,8 +44,6 @@ from experiments.task.workloads import WORKLOADS
 TABLE = "hard_cases.csv"
 STOPS = (1 / 4, 1 / 2, 3 / 4, 1.0)
 METHODS = ("autodrop", "constant_average", "linear_decay")
-STALE = "BatchNorm, statistics of the trained parameters"
-RECOMPUTED = "BatchNorm, statistics recomputed"
 
 
 @dataclass(frozen=True)
@@ -262,3 +266,4 @@ def hard_cases(
         if (STALE, "autodrop", seed) not in done:
             keep(batch_norm_stops(batch_norm_workload, dataset, seed, epochs))
     print(f"table: {path}\n\n{cases_table(rows)}")
+    print(f"\n{stops_table(rows, (RECOMPUTED, STALE))}")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from experiments.data.dataset import Dataset
-from experiments.report.hard_cases import HardRun, cases_table
+from experiments.report.hard_cases import HardRun, cases_table, stops_table
 from experiments.studies import hard_cases
 from experiments.studies.hard_cases import CASES, Case, CaseRecipe, perturbed
 from experiments.task.config import RunConfig
@@ -84,9 +84,25 @@ def test_a_run_that_is_there_is_not_made_again(dataset, tmp_path, monkeypatch, c
             results=tmp_path,
         )
     assert len(made) == len(set(made)) == 3 * len(CASES)
-    assert "| as usual |  | 2.00 (1) |" in capsys.readouterr().out
+    assert "| as usual | 2.00 (1) | 2.00 (1) | 2.00 (1) |" in capsys.readouterr().out
 
 
 def test_a_cell_has_mean_scatter_and_the_drops_of_each_seed():
     rows = [HardRun("spike", "autodrop", s, 1.0, 9.0 + s, s) for s in (0, 1, 2)]
-    assert cases_table(rows).splitlines()[-1] == "| spike |  | 10.00 ± 1.00 (1, 2) |"
+    rows += [HardRun("spike", "linear_decay", s, 1.0, 9.5 + s, 0) for s in (0, 1)]
+    rows += [HardRun("alone", "autodrop", 0, 1.0, 9.0, 0)]
+    *_, line = cases_table(rows).splitlines()
+    assert line == (
+        "| spike | 10.00 ± 1.00 (0, 1, 2) | 10.00 ± 0.71 | **-0.50 ± 0.00** |"
+    )
+
+
+def test_stops_stand_side_by_side():
+    rows = [
+        HardRun("a", "autodrop", s, t, 9.0 * t + s, 0) for s in (0, 2) for t in (0.5, 1)
+    ]
+    assert stops_table(rows, ["a"]).splitlines() == [
+        "| at | 0.5 of the run | 1 of the run |",
+        "| --- | --- | --- |",
+        "| a | 5.50 ± 1.41 | 10.00 ± 1.41 |",
+    ]
