@@ -75,7 +75,10 @@ def test_the_comments_beside_the_fields_are_true(kind):
         assert value.dtype == dtype, name
 
 
-@pytest.mark.parametrize("keywords", [{}, {"state_dtype": "bfloat16"}, HOST])
+@pytest.mark.parametrize(
+    "keywords",
+    [{}, {"state_dtype": "bfloat16"}, pytest.param(HOST, marks=pytest.mark.slow)],
+)
 def test_it_never_changes(keywords):
     optimizer = make_optimizer(**keywords)
     _, (_, state) = run(optimizer)

@@ -36,6 +36,7 @@ def test_both_parts_need_examples(digits, fraction):
         hold_out(digits, fraction)
 
 
+@pytest.mark.slow
 def test_validation_is_recorded_and_changes_no_step(digits, tmp_path):
     config = RunConfig("digits_mlp", Constant(), epochs=2, validation_fraction=0.1)
     rows = train(config, tmp_path / "held", digits)

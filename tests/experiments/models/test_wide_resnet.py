@@ -103,6 +103,7 @@ def test_whole_network(randomised, forward):
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_dropout_is_between_the_convolutions_and_in_training_alone(forward):
     build = functools.partial(WideBlock, 4, 4, 1)
     block = nnx.jit(lambda: build(0.5, rngs=nnx.Rngs(0)))()
