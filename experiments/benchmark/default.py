@@ -36,6 +36,10 @@ def step_rows(config: BenchmarkConfig) -> Iterator[Row]:
             "autodrop, every step sampled": (at_step(autodrop(), 100), 1.7),
             # One step in eight is sampled, and so is each eighth call here.
             "autodrop, after 16,000 steps": (at_step(autodrop(), 16_000), 1.10),
+            "autodrop, two copies on the host, after 16,000 steps": (
+                at_step(autodrop(state_memory_kind="pinned_host"), 16_000),
+                1.10,
+            ),
             # One in 128 is: none of these.
             "autodrop, after 200,000 steps": (at_step(autodrop(), 200_065), 1.04),
             "ema": (optax.ema(0.999), float("nan")),

@@ -47,18 +47,21 @@ def best_error(rows: Sequence[Row]) -> float:
 def drop_epochs(rows: Sequence[Row]) -> list[int]:
     """Returns the epochs at whose end the rate dropped.
 
-    Either AutoDrop counted a drop, or the next epoch's rate is at most half of this
-    one's; so a smooth schedule has none.
+    Either AutoDrop counted a drop, or a rate that stood still, or has just dropped, is
+    at most half as high in the next epoch; so a smooth schedule has none.
     """
+    found: list[int] = []
+    level = rows[0]["learning_rate"]  # the rate before, where it stood still
+    count = 0.0
     # The last epoch has no next one: only AutoDrop's count can tell.
-    following = [*rows[1:], rows[-1]]
-    counts_before = [0.0, *(row["num_drops"] for row in rows[:-1])]
-    return [
-        int(row["epoch"])
-        for row, after, count in zip(rows, following, counts_before, strict=True)
-        if row["num_drops"] > count
-        or after["learning_rate"] <= 0.5 * row["learning_rate"]
-    ]
+    for row, after in zip(rows, [*rows[1:], rows[-1]], strict=True):
+        rate, later = row["learning_rate"], after["learning_rate"]
+        still = math.isclose(rate, level, rel_tol=1e-3)
+        dropped = row["num_drops"] > count or (still and later <= 0.5 * rate)
+        if dropped:
+            found.append(int(row["epoch"]))
+        level, count = (later if dropped else rate), row["num_drops"]
+    return found
 
 
 def runs_table(outcomes: Iterable[Outcome], told: Mapping[str, str]) -> str:
