@@ -1,4 +1,4 @@
-"""The provenance of figures: date, versions and hardware."""
+"""The provenance of figures: date, versions, hardware and commit."""
 
 import datetime
 import importlib.metadata
@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +18,7 @@ PACKAGES = ("jax", "jaxlib", "optax", "flax", "numpy", "autodrop-optax")
 
 
 def environment(packages: Iterable[str] = PACKAGES) -> dict[str, Any]:
-    """Returns date, versions and hardware; a package that is not there as None."""
+    """Returns date, versions, hardware, commit; a package not there is None."""
     versions = {}
     for name in packages:
         try:
@@ -34,7 +35,21 @@ def environment(packages: Iterable[str] = PACKAGES) -> dict[str, Any]:
         "device": jax.devices()[0].device_kind,
         "cpu": names[0] if names else platform.processor(),
         "cpu_count": os.cpu_count(),
+        "commit": _commit(),
     }
+
+
+def _commit() -> str:
+    """The commit of the code, with "-dirty" where it was changed since."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    where = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            command, cwd=where, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
 
 
 def write_provenance(

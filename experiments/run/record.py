@@ -1,7 +1,6 @@
 """The record of a run: what it depends on, and where it was done."""
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +85,6 @@ def write_environment(folder: Path, data_source: str, devices: str) -> None:
             "platform": jax.devices()[0].platform,
             "devices": devices,
             "data": data_source,
-            "commit": _commit(),
         },
     )
 
@@ -95,19 +93,6 @@ def read_commit(folder: Path) -> str:
     """Returns the commit of the code that a run was done with, or "unknown"."""
     path = folder / _ENVIRONMENT
     return _read_json(path).get("commit", "unknown") if path.exists() else "unknown"
-
-
-def _commit() -> str:
-    """The commit of the code, with "-dirty" where it was changed since."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    where = Path(__file__).parent
-    try:
-        done = subprocess.run(
-            command, cwd=where, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return done.stdout.strip()
 
 
 def _read_json(path: Path) -> dict[str, Any]:
