@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from image_layers import linear, values
-from slow import slow_but
 
 from experiments.models import Transformer, TransformerBlock
 
@@ -108,7 +107,8 @@ def test_too_long_a_sequence(randomised):
         model(jnp.zeros((1, 10), jnp.int32))
 
 
-@pytest.mark.parametrize("tied", slow_but({"tied": True, "untied": False}, "tied"))
+@pytest.mark.slow
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
 def test_bfloat16(products, state_dtypes, randomised, forward, tied):
     exact = functools.partial(SMALL, tied=tied)
     build = functools.partial(exact, dtype=jnp.bfloat16)

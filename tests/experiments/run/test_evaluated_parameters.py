@@ -44,6 +44,7 @@ def error_of(run_epoch, params, rest, digits, batches=None):
     return evaluate(model, digits.test_inputs, digits.test_labels)
 
 
+@pytest.mark.slow
 def test_an_average_gets_statistics_of_its_own(digits):
     run_epoch, state, metrics = trained(ScheduleFreeSGD(), digits)
     average = run_epoch.training.scheduled.eval_params(state.opt_state, state.params)
