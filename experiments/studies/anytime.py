@@ -54,7 +54,7 @@ EPOCHS = {
     "digits_mlp": 64,
     "fashion_mnist_resnet": 16,
 }
-RATES = {
+RATES: dict[str, tuple[float, ...]] = {
     "fashion_mnist_mlp": (0.0125, 0.025, 0.05, 0.1, 0.2),
     "pydoc_transformer": (0.0025, 0.005, 0.01, 0.02, 0.04),
     "diamonds_mlp": (0.025, 0.05, 0.1, 0.2, 0.4),

@@ -9,6 +9,7 @@ until it has both: the command is given again while it finds more to run.
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.errors import choose
 from experiments.report import held_out
 from experiments.report.csv_file import read_csv, write_csv
 from experiments.report.held_out import HeldOutRun
@@ -21,7 +22,7 @@ from experiments.task.config import RunConfig
 
 def arms(workload: str) -> list[Arm]:
     """The methods at the rates to try so far, without a tenth held out."""
-    grid = anytime.RATES[workload]
+    grid = choose(anytime.RATES, "workload of this study", workload)
     first = anytime.best_rates(workload, RESULTS).get("linear_decay", grid[2])
     own = held_out.best_rates(RESULTS / anytime.RATES_TABLE, workload)
     return [

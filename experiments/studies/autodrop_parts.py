@@ -16,6 +16,7 @@ The rules were written before the runs.
 
 from pathlib import Path
 
+from experiments.errors import choose
 from experiments.report.anytime import StoppedRun
 from experiments.report.autodrop_parts import (
     DEFAULT,
@@ -56,7 +57,8 @@ DROP_SETTINGS: dict[str, AutoDrop] = {
 
 def arms(workload: str) -> list[Arm]:
     """The default and every setting where it can matter."""
-    *_, highest = rates = anytime.RATES[workload]
+    rates = choose(anytime.RATES, "workload of this study", workload)
+    highest = rates[-1]
     settings: dict[float, dict[str, AutoDrop]] = {highest: {}}
     if workload in CHOOSING:
         best = anytime.best_rates(workload, RESULTS).get(DEFAULT, rates[0])
