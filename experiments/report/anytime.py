@@ -70,13 +70,11 @@ def own_rates_table(rows: Sequence[StoppedRun], rival: str = RIVAL) -> str:
         seed by seed; bold where told apart.
     """
     groups = by_method(rows)
-    own = {key: at_own_rate(errors) for key, errors in groups.items()}
     lines = []
     for (name, stop), errors in groups.items():
-        found, there = own[name, stop], own.get((rival, stop), {})
+        found = at_own_rate(errors)
         rates = sorted({rate for rate, _ in found.values()})
-        shared = found.keys() & there.keys() if name != rival else ()
-        less = [found[seed][1] - there[seed][1] for seed in sorted(shared)]
+        less = differences(groups, name, rival, stop) if name != rival else []
         means = {rate: statistics.mean(e.values()) for rate, e in errors.items()}
         worst = max(means, key=lambda rate: means[rate])
         lines.append(
@@ -107,9 +105,7 @@ def summary_table(rows: Sequence[StoppedRun]) -> str:
         groups = by_method([row for row in rows if row.workload == workload])
         cells = []
         for stop in stops:
-            ours, there = (at_own_rate(groups[x, stop]) for x in ("autodrop", RIVAL))
-            shared = sorted(ours.keys() & there.keys())
-            cells.append(difference([ours[i][1] - there[i][1] for i in shared]))
+            cells.append(difference(differences(groups, "autodrop", RIVAL, stop)))
         for name in names:
             errors = groups.get((name, 1.0))
             if errors is None:
@@ -122,6 +118,24 @@ def summary_table(rows: Sequence[StoppedRun]) -> str:
         lines.append((f"`{workload}`", *cells))
     header = [f"minus `{RIVAL}`, at {stop:g}" for stop in stops]
     return markdown_table(("workload", *header, *(f"`{x}`" for x in names)), lines)
+
+
+def schedule_free_table(rows: Sequence[StoppedRun]) -> str:
+    """Schedule-free's error minus those of others, at each stop, a line a workload.
+
+    Each method is at its own best rate, as in :func:`own_rates_table`.
+    """
+    cases = [(other, stop) for other in ("autodrop", RIVAL) for stop in (0.25, 0.5, 1)]
+    lines = []
+    for workload in dict.fromkeys(row.workload for row in rows):
+        groups = by_method([row for row in rows if row.workload == workload])
+        names = {name for name, _ in groups if name.startswith("schedule_free")}
+        for name in sorted(names):
+            rates = {row.learning_rate for row in rows if row[:2] == (workload, name)}
+            cells = (difference(differences(groups, name, *case)) for case in cases)
+            lines.append((f"`{workload}`", *(f"{x:g}" for x in sorted(rates)), *cells))
+    header = (f"minus `{other}`, at {stop:g}" for other, stop in cases)
+    return markdown_table(("workload", "rate", *header), lines)
 
 
 def methods_table(rows: Sequence[StoppedRun], rival: str = RIVAL) -> str:
@@ -168,13 +182,28 @@ def by_method(
     return groups
 
 
+def differences(
+    groups: Mapping[tuple[str, float], Errors], name: str, rival: str, stop: float
+) -> list[float]:
+    """A method's errors minus a rival's, each at its own rate, of the seeds of both.
+
+    Args:
+      groups: errors of one workload, as :func:`by_method` returns them.
+      name: of the method.
+      rival: of the other.
+      stop: as a part of the workload's length.
+    """
+    ours, there = (at_own_rate(groups.get((x, stop), {})) for x in (name, rival))
+    return [ours[i][1] - there[i][1] for i in sorted(ours.keys() & there.keys())]
+
+
 def at_own_rate(errors: Errors) -> dict[int, tuple[float, float]]:
     """Each seed's rate and error, where the other seeds have the lowest mean error.
 
     Seeds that were run at all rates choose; of equal rates the lowest is taken. A seed
     that was not run at the rate that the others choose has none, as one seed alone.
     """
-    seeds = set().union(*errors.values())
+    seeds: set[int] = set().union(*errors.values())
     choosing = seeds.intersection(*errors.values())
 
     def others(rate: float, seed: int) -> float:

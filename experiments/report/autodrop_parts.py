@@ -20,7 +20,7 @@ def settings_table(rows: Sequence[StoppedRun], stop: float = 1.0) -> str:
     """
     rows = [row for row in rows if row.horizon == stop]
     columns = sorted(
-        {(row[0], row.learning_rate) for row in rows if row.schedule != DEFAULT}
+        {(row.workload, row.learning_rate) for row in rows if row.schedule != DEFAULT}
     )
     settings = list(dict.fromkeys(row.schedule for row in rows))
     found: dict[tuple, dict[int, StoppedRun]] = {}

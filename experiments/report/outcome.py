@@ -51,16 +51,16 @@ def drop_epochs(rows: Sequence[Row]) -> list[int]:
     at most half as high in the next epoch; so a smooth schedule has none.
     """
     found: list[int] = []
-    level = rows[0]["learning_rate"]  # the rate before, where it stood still
+    before = rows[0]["learning_rate"]  # what the rate was, or has dropped to
     count = 0.0
     # The last epoch has no next one: only AutoDrop's count can tell.
     for row, after in zip(rows, [*rows[1:], rows[-1]], strict=True):
         rate, later = row["learning_rate"], after["learning_rate"]
-        still = math.isclose(rate, level, rel_tol=1e-3)
+        still = math.isclose(rate, before, rel_tol=1e-3)
         dropped = row["num_drops"] > count or (still and later <= 0.5 * rate)
         if dropped:
             found.append(int(row["epoch"]))
-        level, count = (later if dropped else rate), row["num_drops"]
+        before, count = (later if dropped else rate), row["num_drops"]
     return found
 
 

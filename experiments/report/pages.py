@@ -123,6 +123,8 @@ def anytime_tables(name: str) -> str:
         return anytime.summary_table(rows)
     if name == "methods":
         return anytime.methods_table(rows)
+    if name == "schedule_free":
+        return anytime.schedule_free_table(rows)
     # The further methods were not run at every rate.
     shown = (row for row in rows if row.workload == name)
     return anytime.own_rates_table([r for r in shown if r.schedule in anytime.STYLES])

@@ -9,7 +9,11 @@ import optax
 
 from autodrop_optax import autodrop_restart
 from experiments.schedules.autodrop import AutoDrop
-from experiments.schedules.schedule import RATE_AND_STEPS, ScheduledOptimizer
+from experiments.schedules.schedule import (
+    RATE_AND_STEPS,
+    ScheduledOptimizer,
+    check_fraction,
+)
 from experiments.task.recipe import Recipe
 
 
@@ -26,6 +30,8 @@ class FixedDrops(AutoDrop):
 
     def build(self, recipe: Recipe) -> ScheduledOptimizer:
         """Drops by hand, so that a phase begins as after AutoDrop's own drops."""
+        for milestone in self.milestones:
+            check_fraction("milestones", milestone)
         scheduled = super().build(recipe)
         inner = optax.with_extra_args_support(scheduled.optimizer)
         times = jnp.asarray([round(x * recipe.steps) for x in self.milestones])

@@ -29,7 +29,8 @@ def assert_same_but_rounding(found: Any, expected: Any) -> None:
         )
 
     def is_angle(path) -> bool:
-        return "ang" in jax.tree_util.keystr(path[-1:])
+        name = jax.tree_util.keystr(path[-1:])
+        return "angle" in name or "angular" in name
 
     for angles, (relative, absolute) in {
         False: (RELATIVE, ABSOLUTE),

@@ -6,6 +6,7 @@ from experiments.report.anytime import (
     at_own_rate,
     methods_table,
     own_rates_table,
+    schedule_free_table,
     summary_table,
 )
 from experiments.report.autodrop_parts import fixed_times_table, settings_table
@@ -73,6 +74,19 @@ def test_the_summary_has_the_error_at_its_best_at_all_rates_and_at_its_worst():
     # Differences 1 - 2 and 1 - 3.
     assert line == (
         "| `digits_mlp` | -1.50 ± 0.71 | 1.00, 2.50, 4.00 | 2.50, 4.25, 6.00 |  |  |"
+    )
+
+
+def test_schedule_free_is_set_beside_autodrop_and_linear_decay():
+    rows = [
+        *runs("digits_mlp", "autodrop", {0.1: (1.0, 1.0), 0.2: (4.0, 4.0)}),
+        *runs("digits_mlp", "linear_decay", {0.1: (2.0, 3.0)}),
+        *runs("digits_mlp", "schedule_free_sgd", {0.2: (0.5, 1.5)}),
+    ]
+    *_, line = schedule_free_table(rows).splitlines()
+    # At the full length 0.5 - 1 and 1.5 - 1, then 0.5 - 2 and 1.5 - 3.
+    assert line == (
+        "| `digits_mlp` | 0.2 |  |  | +0.00 ± 0.71 |  |  | **-1.50 ± 0.00** |"
     )
 
 
