@@ -6,7 +6,9 @@ is stopped early.
 * What needs no horizon makes one run, which is evaluated at each of STOPS. Linear decay
   makes a run for each of HORIZONS, at the same rates.
 * Rates are a factor of 2 apart, the same for all methods. Where a best rate lies at an
-  end of its grid, the grid is widened once, for all.
+  end of its grid, the grid is widened once, for all. Schedule-free, whose best rates
+  are far higher than the others', has more of its own: while the best at the full
+  length is the highest, the next one is tried; the command is given again until then.
 * What counts is what a person would use: the average, or the parameters, of the last
   step before the stop; with BatchNorm's statistics recomputed for an average.
 * A method's own best rate is chosen without the run that it is judged by: for each seed
@@ -15,8 +17,7 @@ is stopped early.
   length. AutoDrop's error less linear decay's is taken seed by seed. Beside it stands
   each method's worst rate.
 * OTHERS have one rate, chosen by the lowest error on a tenth of the training examples,
-  held out, with another seed (`study anytime_rates`). They are run in their order, as
-  far as time allows.
+  held out, with another seed (`study anytime_rates`).
 * EPOCHS' first two workloads are for choosing: settings of AutoDrop may be changed
   after a look at them (`study autodrop_parts`). The others are looked at once.
 """
@@ -62,24 +63,21 @@ RATES: dict[str, tuple[float, ...]] = {
     "digits_mlp": (0.00625, 0.0125, 0.025, 0.05, 0.1, 0.2),  # widened below
     "fashion_mnist_resnet": (0.025, 0.05, 0.1, 0.2, 0.4, 0.8),  # widened above
 }
-# In the order in which they are run: those that matter most come first. Of each, where
-# it is run to.
+# At all rates, in the order in which they are run; of each, where it is run to.
 METHODS: dict[str, tuple[float, ...]] = {
     "autodrop": (1.0,),
     "linear_decay": HORIZONS,
     "inverse_sqrt_average": (1.0,),
     "constant_average": (1.0,),
+    "schedule_free": (1.0,),  # SGD or AdamW, as the workload has it
 }
-
-
 MORE_SEEDS = (3, 4)
-# At one rate each, in the order in which they are run; free is schedule-free SGD or
-# AdamW, as the workload has it. What must be told the end is run to the full length.
+# At one rate each, in the order in which they are run. What must be told the end is run
+# to the full length.
 OTHERS = (
     "linear_decay_average",
     "cosine",
     "warmup_stable_decay_average",
-    "schedule_free",
     "distance",
     "multistep",
     "scaled_epoch_autodrop",
@@ -99,17 +97,40 @@ def arms(workload: str) -> list[Arm]:
     return [
         *(
             stopping(name, rate, length, ())
-            for name, lengths in METHODS.items()
-            for rate in RATES.get(workload, (None,))
+            for name, lengths in methods_of(workload).items()
+            for rate in rates_of(name, workload, RESULTS)
             for length in lengths
         ),
         *(stopping(name, rate, 1.0, MORE_SEEDS) for name, rate in best.items()),
-        *(
-            stopping(name, others[name], 1.0, ())
-            for name in other_methods(workload)
-            if name in others
-        ),
+        *(stopping(name, others[name], 1.0, ()) for name in OTHERS if name in others),
     ]
+
+
+def methods_of(workload: str) -> dict[str, tuple[float, ...]]:
+    """METHODS by the names of their schedules."""
+    free = "adamw" if WORKLOADS[workload].optimizer == "adamw" else "sgd"
+    return {
+        f"{name}_{free}" if name == "schedule_free" else name: lengths
+        for name, lengths in METHODS.items()
+    }
+
+
+def rates_of(name: str, workload: str, results: Path) -> tuple[float | None, ...]:
+    """The rates of one of METHODS.
+
+    Args:
+      name: of its schedule.
+      workload: its name; one without a grid has its recipe's rate, None.
+      results: where the table is, from which schedule-free's grid grows.
+    """
+    grid = RATES.get(workload, (None,))
+    if not name.startswith("schedule_free"):
+        return grid
+    means = mean_errors(workload, results).get(name, {})
+    rates = tuple(sorted({*grid, *means}))
+    if set(rates) == set(means) and lowest(means) == rates[-1]:
+        return (*rates, 2 * rates[-1])
+    return rates
 
 
 def stopping(
@@ -148,32 +169,37 @@ def schedule_of(name: str, rate: float | None) -> Schedule:
 
 
 def best_rates(workload: str, results: Path) -> dict[str, float]:
-    """The rate with the lowest mean error at the full length, of each of METHODS.
+    """The best rate of each of METHODS that was run at all of its rates.
 
     Args:
       workload: its name; one without a table has none.
-      results: where the table is, of which the study's seeds count.
+      results: where the table is.
     """
+    return {
+        name: lowest(means)
+        for name, means in mean_errors(workload, results).items()
+        if set(means) == set(rates_of(name, workload, results))
+    }
+
+
+def mean_errors(workload: str, results: Path) -> dict[str, dict[float, float]]:
+    """Mean errors at the full length, over the study's seeds, by method and rate."""
     path = results / TABLE
     errors: dict[str, dict[float, list[float]]] = {}
     for row in read_csv(path, StoppedRun) if path.exists() else []:
         here = (row.workload, row.horizon) == (workload, 1.0)
-        if here and row.schedule in METHODS and row.seed in STUDY.seeds:
+        if here and row.schedule in methods_of(workload) and row.seed in STUDY.seeds:
             cells = errors.setdefault(row.schedule, {})
             cells.setdefault(row.learning_rate, []).append(row.error)
     return {
-        name: min(
-            sorted(cells), key=lambda rate: round(statistics.mean(cells[rate]), 3)
-        )
+        name: {rate: statistics.mean(found) for rate, found in cells.items()}
         for name, cells in errors.items()
-        if set(cells) == set(RATES[workload])
     }
 
 
-def other_methods(workload: str) -> list[str]:
-    """OTHERS by the names of their schedules."""
-    free = "adamw" if WORKLOADS[workload].optimizer == "adamw" else "sgd"
-    return [f"{x}_{free}" if x == "schedule_free" else x for x in OTHERS]
+def lowest(means: dict[float, float]) -> float:
+    """The rate with the lowest error; of equal counts of wrong examples the lower."""
+    return min(sorted(means), key=lambda rate: round(means[rate], 3))
 
 
 def rows_of(run: FinishedRun, full: int) -> list[StoppedRun]:
@@ -223,7 +249,7 @@ def report(runs: Runs, results: Path) -> None:
 
 def order(row: StoppedRun) -> tuple:
     """The order of the table: workloads and methods as they stand above."""
-    methods = [*METHODS, *other_methods(row.workload)]
+    methods = [*methods_of(row.workload), *OTHERS]
     return list(EPOCHS).index(row.workload), methods.index(row.schedule), *row[2:5]
 
 

@@ -2,8 +2,9 @@
 
 The rules were written before the runs. Runs are half as long as the workload's, and
 what must be told the end is told that. Tried are linear decay's best rate of the study
-of stops and its neighbours in the grid, then the neighbours of the method's own best,
-until it has both: the command is given again while it finds more to run.
+of stops and its neighbours, then the neighbours of the method's own best, until it has
+both or is one beyond an end of the grid: the command is given again while it finds more
+to run.
 """
 
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ def arms(workload: str) -> list[Arm]:
     """The methods at the rates to try so far, without a tenth held out."""
     grid = choose(anytime.RATES, "workload of this study", workload)
     first = anytime.best_rates(workload, RESULTS).get("linear_decay", grid[2])
+    grid = (grid[0] / 2, *grid, 2 * grid[-1])
     own = held_out.best_rates(RESULTS / anytime.RATES_TABLE, workload)
     return [
         Arm(
@@ -36,7 +38,7 @@ def arms(workload: str) -> list[Arm]:
             ),
             length=0.5,
         )
-        for name in anytime.other_methods(workload)
+        for name in anytime.OTHERS
         for rate in sorted({*around(first, grid), *around(own.get(name, first), grid)})
     ]
 
