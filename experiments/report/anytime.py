@@ -24,6 +24,7 @@ STYLES = {  # label, colour, line
     "linear_decay": ("linear decay, told the end", COLORS[1], "-"),
     "inverse_sqrt_average": ("1/sqrt, with the average", COLORS[2], "--"),
     "constant_average": ("the average, no drops", COLORS[3], ":"),
+    "schedule_free": ("schedule-free", COLORS[4], "-."),
 }
 
 
@@ -38,6 +39,15 @@ class StoppedRun(NamedTuple):
     error: float  # percent of the test set wrong
     loss: float  # nats, mean over the test set
     drops: int  # until then
+
+
+def one_name(rows: Sequence[StoppedRun]) -> list[StoppedRun]:
+    """The rows, with schedule-free SGD and AdamW by one name."""
+    free = "schedule_free"
+    return [
+        row._replace(schedule=free) if row.schedule.startswith(free) else row
+        for row in rows
+    ]
 
 
 def rates_table(rows: Sequence[StoppedRun]) -> str:
@@ -98,6 +108,7 @@ def summary_table(rows: Sequence[StoppedRun]) -> str:
     The differences are those of :func:`own_rates_table`. Then each method's error at
     the full length: at its own best rate, the mean over all rates, and at its worst.
     """
+    rows = one_name(rows)
     stops = sorted({row.horizon for row in rows if row.schedule == RIVAL})
     names = list(STYLES)
     lines = []
@@ -125,15 +136,20 @@ def schedule_free_table(rows: Sequence[StoppedRun]) -> str:
 
     Each method is at its own best rate, as in :func:`own_rates_table`.
     """
+    rows = one_name(rows)
     cases = [(other, stop) for other in ("autodrop", RIVAL) for stop in (0.25, 0.5, 1)]
     lines = []
     for workload in dict.fromkeys(row.workload for row in rows):
         groups = by_method([row for row in rows if row.workload == workload])
-        names = {name for name, _ in groups if name.startswith("schedule_free")}
-        for name in sorted(names):
-            rates = {row.learning_rate for row in rows if row[:2] == (workload, name)}
-            cells = (difference(differences(groups, name, *case)) for case in cases)
-            lines.append((f"`{workload}`", *(f"{x:g}" for x in sorted(rates)), *cells))
+        found = at_own_rate(groups.get(("schedule_free", 1.0), {}))
+        if found:
+            rates = sorted({rate for rate, _ in found.values()})
+            cells = (
+                difference(differences(groups, "schedule_free", *case))
+                for case in cases
+            )
+            which = ", ".join(f"{rate:g}" for rate in rates)
+            lines.append((f"`{workload}`", which, *cells))
     header = (f"minus `{other}`, at {stop:g}" for other, stop in cases)
     return markdown_table(("workload", "rate", *header), lines)
 
@@ -144,6 +160,7 @@ def methods_table(rows: Sequence[StoppedRun], rival: str = RIVAL) -> str:
     **Bold** is better than the rival and *italics* worse, where told apart seed by
     seed; in brackets the number of seeds.
     """
+    rows = one_name(rows)
     workloads = list(dict.fromkeys(row.workload for row in rows))
     own: dict[tuple[str, str], dict[int, tuple[float, float]]] = {}
     for workload in workloads:
@@ -236,11 +253,12 @@ def draw_figures(rows: Sequence[StoppedRun], results: Path) -> None:
 def times_figure(rows: Sequence[StoppedRun]) -> Figure:
     """Error against the time of the stop, a panel for each workload.
 
-    AutoDrop's line is of one rate, its best at the full length. Linear decay's is the
-    envelope: at each stop its best rate there, of runs that were told that stop. Thin
-    are the other rates.
+    AutoDrop's and schedule-free's lines are of one rate, the best at the full length.
+    Linear decay's is the envelope: at each stop its best rate there, of runs that were
+    told that stop. Thin are the other rates.
     """
-    shown = list(STYLES)[:2]
+    shown = ("autodrop", RIVAL, "schedule_free")
+    rows = one_name(rows)
     figure, panels = _panels([row for row in rows if row.schedule in shown])
     for panel, workload in panels.items():
         here = [row for row in rows if row.workload == workload]
@@ -251,7 +269,7 @@ def times_figure(rows: Sequence[StoppedRun]) -> Figure:
                 continue
             for curve in curves.values():
                 panel.plot(*_means(curve), color=color, lw=0.7, alpha=0.4)
-            if name == "autodrop":
+            if name != RIVAL:
                 best = min(curves.values(), key=lambda curve: _mean_at_end(curve))
                 _errorbars(panel, best, color, label)
             else:
@@ -275,6 +293,7 @@ def rates_figure(rows: Sequence[StoppedRun]) -> Figure:
 
     The average without drops, many times worse at high rates, runs out of the panel.
     """
+    rows = one_name(rows)
     figure, panels = _panels(rows)
     for panel, workload in panels.items():
         here = [row for row in rows if (row.workload, row.horizon) == (workload, 1.0)]

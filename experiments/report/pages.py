@@ -126,17 +126,22 @@ def anytime_tables(name: str) -> str:
     if name == "schedule_free":
         return anytime.schedule_free_table(rows)
     # The further methods were not run at every rate.
-    shown = (row for row in rows if row.workload == name)
+    shown = anytime.one_name([row for row in rows if row.workload == name])
     return anytime.own_rates_table([r for r in shown if r.schedule in anytime.STYLES])
 
 
 def settings(name: str) -> str:
-    """What settings of AutoDrop change at a stop; or drops at fixed times."""
+    """What settings of AutoDrop change: `STOP [again]`; or drops at fixed `times`.
+
+    A second look has seeds of its own, from 3 on.
+    """
     rows = read_csv(STUDIES / "autodrop_parts.csv", StoppedRun)
     if name == "times":
         return fixed_times_table(rows)
     settings = [row for row in rows if row.schedule != FIXED_TIMES]
-    return settings_table(settings, float(name))
+    stop, _, again = name.partition(" ")
+    shown = [row for row in settings if (row.seed >= 3) == bool(again)]
+    return settings_table(shown, float(stop))
 
 
 def hard_cases(name: str) -> str:

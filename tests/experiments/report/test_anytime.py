@@ -73,7 +73,7 @@ def test_the_summary_has_the_error_at_its_best_at_all_rates_and_at_its_worst():
     *_, line = summary_table(rows).splitlines()
     # Differences 1 - 2 and 1 - 3.
     assert line == (
-        "| `digits_mlp` | -1.50 ± 0.71 | 1.00, 2.50, 4.00 | 2.50, 4.25, 6.00 |  |  |"
+        "| `digits_mlp` | -1.50 ± 0.71 | 1.00, 2.50, 4.00 | 2.50, 4.25, 6.00 |  |  |  |"
     )
 
 

@@ -10,10 +10,13 @@ import pytest
 
 from experiments.__main__ import main
 from experiments.errors import UserError
+from experiments.report.anytime import StoppedRun
 from experiments.report.comparison import ComparedRun, summary_table
 from experiments.report.csv_file import read_csv, write_csv
 from experiments.report.tuning import tuned_rate
 from experiments.schedules import SCHEDULES
+from experiments.studies import anytime
+from experiments.studies.autodrop_parts import MORE_SEEDS
 from experiments.studies.figure7 import best_epoch
 from experiments.studies.papers import TABLE_1, UAI_TABLE_2
 from experiments.studies.plan import Arm, FinishedRun, PlannedRun, arm, plan
@@ -242,3 +245,32 @@ def test_runs_to_a_stop_are_as_long_and_evaluated_there(tmp_path):
     }
     assert lengths["autodrop"] == {(64, (8, 16, 32, 64))}
     assert lengths["linear_decay"] == {(16, (16,)), (32, (32,)), (64, (64,))}
+
+
+def test_schedule_frees_grid_goes_on_while_its_best_is_the_highest(tmp_path):
+    grid = anytime.RATES["digits_mlp"]
+
+    def rates(errors):
+        rows = [
+            StoppedRun("digits_mlp", "schedule_free_sgd", rate, 0, 1.0, error, 0.0, 0)
+            for rate, error in errors.items()
+        ]
+        write_csv(tmp_path / "anytime.csv", StoppedRun._fields, rows)
+        best = anytime.best_rates("digits_mlp", tmp_path).get("schedule_free_sgd")
+        return anytime.rates_of("schedule_free_sgd", "digits_mlp", tmp_path), best
+
+    top = grid[-1]
+    falling = {rate: 9.0 - n for n, rate in enumerate(grid)}
+    assert rates({top: 1.0}) == (grid, None)
+    assert rates(falling) == ((*grid, 2 * top), None)
+    assert rates(falling | {2 * top: 5.0}) == ((*grid, 2 * top), top)
+    assert rates(falling | {2 * top: 1.0})[0] == (*grid, 2 * top, 4 * top)
+    assert anytime.rates_of("autodrop", "digits_mlp", tmp_path) == grid
+
+
+def test_the_second_look_has_seeds_of_its_own_on_the_workloads_for_choosing():
+    study = STUDIES["autodrop_parts"]
+    for workload, looks in {"fashion_mnist_mlp": 5, "digits_mlp": 0}.items():
+        again = [arm for arm in study.arms(workload) if arm.seeds == MORE_SEEDS]
+        assert len(again) == looks
+        assert not set(study.seeds) & set(MORE_SEEDS)
