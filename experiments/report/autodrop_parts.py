@@ -8,6 +8,29 @@ from experiments.report.tables import markdown_table
 
 DEFAULT = "autodrop"
 FIXED_TIMES = "fixed times"
+FIRST_SEEDS = (0, 1, 2)
+
+
+def rows_of_look(rows: Sequence[StoppedRun], look: str) -> list[StoppedRun]:
+    """The settings' rows of one of the study's three looks.
+
+    Args:
+      rows: of the study.
+      look: `first`, at all settings; `second`, with other seeds, on the same workloads;
+        `third`, on the other workloads.
+    """
+    rows = [row for row in rows if row.schedule != FIXED_TIMES]
+    choosing = {row.workload for row in rows if row.schedule == "power 3"}
+    looks = {
+        (True, True): "first",
+        (True, False): "second",
+        (False, True): "third",
+    }
+    return [
+        row
+        for row in rows
+        if looks[row.workload in choosing, row.seed in FIRST_SEEDS] == look
+    ]
 
 
 def settings_table(rows: Sequence[StoppedRun], stop: float = 1.0) -> str:

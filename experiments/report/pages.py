@@ -12,8 +12,8 @@ from experiments.errors import UserError
 from experiments.report import anytime, batch_norm, windowed
 from experiments.report.anytime import StoppedRun
 from experiments.report.autodrop_parts import (
-    FIXED_TIMES,
     fixed_times_table,
+    rows_of_look,
     settings_table,
 )
 from experiments.report.comparison import (
@@ -131,17 +131,12 @@ def anytime_tables(name: str) -> str:
 
 
 def settings(name: str) -> str:
-    """What settings of AutoDrop change: `STOP [again]`; or drops at fixed `times`.
-
-    A second look has seeds of its own, from 3 on.
-    """
+    """What settings of AutoDrop change: `STOP [LOOK]`; or drops at fixed `times`."""
     rows = read_csv(STUDIES / "autodrop_parts.csv", StoppedRun)
     if name == "times":
         return fixed_times_table(rows)
-    settings = [row for row in rows if row.schedule != FIXED_TIMES]
-    stop, _, again = name.partition(" ")
-    shown = [row for row in settings if (row.seed >= 3) == bool(again)]
-    return settings_table(shown, float(stop))
+    stop, _, look = name.partition(" ")
+    return settings_table(rows_of_look(rows, look or "first"), float(stop))
 
 
 def hard_cases(name: str) -> str:
