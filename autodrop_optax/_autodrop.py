@@ -113,7 +113,7 @@ def autodrop(
     max_angle: jax.typing.ArrayLike | None = None,
     patience: jax.typing.ArrayLike = 2,
     power: jax.typing.ArrayLike = 8.0,
-    ratio: jax.typing.ArrayLike = 1.5,
+    ratio: jax.typing.ArrayLike = 1.25,
     first_check: jax.typing.ArrayLike = 64,
     state_dtype: jax.typing.DTypeLike | None = None,
     state_memory_kind: MemoryKind = "device",
@@ -138,7 +138,7 @@ def autodrop(
       drop_factor: what a drop multiplies the updates by, between 0 and 1 [rho].
       min_scale: drops take the scale no lower. At this floor there are no more drops.
       max_angle: degrees. At or above it there is no headway. None: the angle of a
-        random walk, 80.43 for the default ``power`` and ``ratio``. 180 never drops.
+        random walk, 71.81 for the default ``power`` and ``ratio``. 180 never drops.
       patience: checks in a row at or above ``max_angle`` that make a drop.
       power: of its age, that a parameter value weighs in the average [p]. The average
         lies about ``1 / (power + 2)`` of the phase behind.

@@ -115,7 +115,7 @@ _CHECKS: dict[str, Check] = {
     "ratio": _number(
         "between 1.1 and 100",
         lambda v: 1.1 <= v <= 100,
-        "It is the time of one check over that of the check before, as 1.5.",
+        "It is the time of one check over that of the check before, as 1.25.",
     ),
     "threshold": _number("0 degrees or more", lambda v: 0 <= v < np.inf),
     "max_threshold": _number("0 degrees or more", lambda v: v >= 0),

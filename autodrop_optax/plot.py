@@ -65,7 +65,7 @@ def state_history(opt_state: Any) -> dict[str, np.ndarray]:
     if not there.any():
         raise ValueError(
             "There is no angle yet: the first comes with the third check, after"
-            " first_check * ratio**2 steps, 144 by default."
+            " first_check * ratio**2 steps, 100 by default."
         )
     scale = np.asarray(state.angle_scales)[there]
     before = scale[:1] if there.all() else np.ones_like(scale[:1])

@@ -7,6 +7,7 @@ from experiments.report.statistics import difference, mean_sd
 from experiments.report.tables import markdown_table
 
 DEFAULT = "autodrop"
+BASE = "ratio 1.5"  # the rule as it was when its parts were looked at
 FIXED_TIMES = "fixed times"
 FIRST_SEEDS = (0, 1, 2)
 
@@ -34,16 +35,16 @@ def rows_of_look(rows: Sequence[StoppedRun], look: str) -> list[StoppedRun]:
 
 
 def settings_table(rows: Sequence[StoppedRun], stop: float = 1.0) -> str:
-    """Each setting's error less the default's, seed by seed; bold where told apart.
+    """Each setting's error less BASE's, seed by seed; bold where told apart.
 
     Args:
-      rows: `schedule` is the name of the setting, of the default the error itself is
-        shown. In brackets: how many drops a run made, on average.
+      rows: `schedule` is the name of the setting, of BASE the error itself is shown.
+        In brackets: how many drops a run made, on average.
       stop: as a part of the workload's length.
     """
     rows = [row for row in rows if row.horizon == stop]
     columns = sorted(
-        {(row.workload, row.learning_rate) for row in rows if row.schedule != DEFAULT}
+        {(row.workload, row.learning_rate) for row in rows if row.schedule != BASE}
     )
     settings = list(dict.fromkeys(row.schedule for row in rows))
     found: dict[tuple, dict[int, StoppedRun]] = {}
@@ -55,12 +56,12 @@ def settings_table(rows: Sequence[StoppedRun], stop: float = 1.0) -> str:
         if runs is None:
             return ""
         drops = sum(row.drops for row in runs.values()) / len(runs)
-        if setting == DEFAULT:
+        if setting == BASE:
             text = mean_sd(row.error for row in runs.values())
         else:
-            default = found[workload, DEFAULT, rate]
-            shared = sorted(runs.keys() & default.keys())
-            text = difference([runs[i].error - default[i].error for i in shared])
+            base = found[workload, BASE, rate]
+            shared = sorted(runs.keys() & base.keys())
+            text = difference([runs[i].error - base[i].error for i in shared])
         return f"{text} ({drops:.2g})"
 
     header = ("setting", *(f"`{name}` at {rate:g}" for name, rate in columns))

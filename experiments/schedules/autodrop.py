@@ -28,7 +28,7 @@ class AutoDrop(Schedule):
     """Checks in a row at or above the angle that make a drop."""
     power: float = 8.0
     """Of its age, that a value of the parameters weighs in the average."""
-    ratio: float = 1.5
+    ratio: float = 1.25
     """Of the times of one check and the next."""
     first_check: int = 64
     """Steps from a drop, or the start, to the first check."""

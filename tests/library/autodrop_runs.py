@@ -44,7 +44,7 @@ class Course(NamedTuple):
 
 def arrays(options: dict) -> dict:
     """The reference's options, all of them, as arguments that can be traced."""
-    options = {"rho": 0.5, "scale_min": 0.0, "patience": 2, "p": 8.0, "q": 1.5,
+    options = {"rho": 0.5, "scale_min": 0.0, "patience": 2, "p": 8.0, "q": 1.25,
                "n_0": 64} | options  # fmt: skip
     options.setdefault("w_max", random_walk_angle(options["p"], options["q"]))
     counts = ("patience", "n_0")

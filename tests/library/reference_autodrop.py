@@ -8,7 +8,7 @@ class AutoDrop:
     """Sees the parameters step by step; the letters are those of the rule."""
 
     def __init__(self, x, *, rho=0.5, scale_min=0.0, w_max=None, patience=2, p=8.0,
-                 q=1.5, n_0=64):  # fmt: skip
+                 q=1.25, n_0=64):  # fmt: skip
         self.rho, self.scale_min, self.patience = rho, scale_min, patience
         self.w_max = random_walk_angle(p, q) if w_max is None else w_max
         self.p, self.q, self.n_0 = p, q, n_0

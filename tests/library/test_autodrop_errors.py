@@ -20,7 +20,7 @@ from autodrop_optax import autodrop, autodrop_metrics
 
 
 def test_the_metrics():
-    link = autodrop(min_scale=0.5, **EAGER)
+    link = autodrop(min_scale=0.5, ratio=1.5, **EAGER)
     state = link.init(jnp.ones(2))
     rows = []
     for i in range(7):

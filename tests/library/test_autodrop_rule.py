@@ -67,7 +67,7 @@ def test_a_sample_changes_the_average_and_nothing_else_does():
     changed = np.any(np.diff(course.average, axis=0, prepend=start[None]) != 0, axis=1)
     n = np.arange(1, LONG + 1)
     stride = 2 ** np.floor(np.log2(np.maximum(n / 1024, 1))).astype(int)
-    checks = np.ceil(64 * 1.5 ** np.arange(15))
+    checks = np.ceil(64 * 1.25 ** np.arange(30))
     np.testing.assert_array_equal(changed, (n % stride == 0) | np.isin(n, checks))
     # From 1,024 steps on a phase always has as many samples, and at most twice as many.
     samples = np.cumsum(n % stride[-1] == 0)
@@ -169,7 +169,7 @@ def test_a_walk_with_drift_drops_when_the_drift_ends():
 def back_and_forth():
     """A path whose average goes straight back from each check to the next."""
     n = np.arange(1, STEPS + 1)
-    interval = np.searchsorted(np.ceil(64 * 1.5 ** np.arange(10)), n)
+    interval = np.searchsorted(np.ceil(64 * 1.25 ** np.arange(20)), n)
     direction = np.linspace(1, 2, SIZE)
     path = (-1.0) ** interval[:, None] * direction
     return np.zeros(SIZE, np.float32), path.astype(np.float32)
@@ -183,7 +183,7 @@ def test_a_mark_of_180_never_drops():
 
 
 def test_patience_counts_checks_in_a_row():
-    for patience, first in (1, 144), (2, 216), (3, 324):
+    for patience, first in (1, 100), (2, 125), (3, 157):
         course = watch(*back_and_forth(), w_max=90.0, patience=patience)
         assert course.drops[0] == first
 

@@ -267,7 +267,9 @@ def test_vmap_over_hyperparameters_and_seeds():
 
 
 def test_inject_hyperparams_and_a_change_from_outside():
-    optimizer = optax.inject_hyperparams(autodrop)(**EAGER | {"max_angle": 180.0})
+    optimizer = optax.inject_hyperparams(autodrop)(
+        **EAGER | {"max_angle": 180.0, "ratio": 1.5}
+    )
     state = optimizer.init(jnp.zeros(2))
     update = jax.jit(optimizer.update)
 
@@ -295,7 +297,7 @@ def test_injected_hyperparameters_in_a_narrow_dtype_keep_the_mark(dtype):
     # optax makes them in the dtype of the parameters.
     state = optax.inject_hyperparams(autodrop)().init(jnp.ones(2, dtype))
     mark = float(autodrop_metrics(state)["max_angle"])
-    assert mark == pytest.approx(80.4318, abs=1e-4)
+    assert mark == pytest.approx(71.8140, abs=1e-4)
 
 
 @pytest.mark.slow

@@ -294,7 +294,7 @@ def test_checks_gather_nothing_and_equal_one_device(mesh):
 
 @one_mesh
 def test_a_whole_run_of_the_default_drops_where_the_reference_does(mesh):
-    rate, steps, options = 0.5, 200, {"n_0": 4, "patience": 1}
+    rate, steps, options = 0.5, 200, {"n_0": 4, "patience": 1, "q": 1.5}
     start, curvature, noise = noisy_quadratic(0, steps, 1)
     x, curvatures = flat(start), flat(curvature)
     auto = AutoDrop(x, **options)
@@ -303,7 +303,9 @@ def test_a_whole_run_of_the_default_drops_where_the_reference_does(mesh):
         x = x - rate * scale * curvatures * (x - flat({n: noise[n][i] for n in SPECS}))
     assert auto.margin > 0.1
     assert len(auto.drops) == 3
-    optimizer = optax.chain(optax.sgd(rate), autodrop(first_check=4, patience=1))
+    optimizer = optax.chain(
+        optax.sgd(rate), autodrop(first_check=4, patience=1, ratio=1.5)
+    )
     curvature, noise = jax.tree.map(np.float32, (curvature, noise))
 
     def step(carry, c):
