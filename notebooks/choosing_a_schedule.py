@@ -205,7 +205,8 @@ sliders = widgets.interact(
 # %%
 demo = read_csv(STUDIES / "demo.csv", Outcome)
 for schedule in dict.fromkeys(run.schedule for run in demo):
-    errors = [run.final_error for run in demo if run.schedule == schedule]
+    case = "fashion_mnist_mlp", schedule
+    errors = [run.final_error for run in demo if run[:2] == case]
     print(f"{schedule:13} {mean_sd(errors)} % test error, n = {len(errors)}")
 
 # %% [markdown]

@@ -190,7 +190,7 @@ for name, value in autodrop_metrics(state).items():
 # %% [markdown]
 # `plot_history` draws such rows: the *scale*, by which AutoDrop multiplies the updates, and
 # the *angle* between the last two displacements of the average. A random walk would show
-# 80.4 degrees, the dotted mark; where two checks in a row are at the mark or above, the
+# 71.8 degrees, the dotted mark; where two checks in a row are at the mark or above, the
 # scale is halved. Beside the run above, one at twice the rate:
 
 # %%
@@ -202,9 +202,9 @@ plot_history(
 )
 
 # %% [markdown]
-# At 0.1 the average makes headway to the end, and nothing drops. At 0.2 two checks in a row
-# within the first 324 steps are at the mark: the scale is halved, and the average finds its
-# way again. It does not catch up with the better rate: 14.0 % against 13.3 % at the end.
+# At 0.1 the average makes headway nearly to the end, and nothing drops. At 0.2 two checks in
+# a row are soon at the mark: the scale is halved, and the average finds its way again. It
+# does not quite catch up with the better rate.
 #
 # If nothing was logged, the state alone will do: it remembers the angle of every check.
 

@@ -71,31 +71,32 @@ def settings_table(rows: Sequence[StoppedRun], stop: float = 1.0) -> str:
     )
 
 
-def fixed_times_table(rows: Sequence[StoppedRun]) -> str:
-    """A line for each workload: the default's error, and with drops at fixed times.
+def pair_table(rows: Sequence[StoppedRun], base: str, other: str) -> str:
+    """Two settings at the full length: a line for each workload and rate of the other.
 
     Args:
-      rows: those of :data:`FIXED_TIMES` and of the default, at the same rates.
+      rows: of both, at the same rates. In brackets: the drops of each seed.
+      base: a setting.
+      other: the one whose error less the base's is the difference.
     """
     lines = []
     for workload, rate in dict.fromkeys(
-        (row.workload, row.learning_rate) for row in rows if row.schedule == FIXED_TIMES
+        (row.workload, row.learning_rate) for row in rows if row.schedule == other
     ):
-        ours, fixed = (
+        ours, theirs = (
             {
                 row.seed: row
                 for row in rows
                 if row[:3] == (workload, name, rate) and row.horizon == 1
             }
-            for name in (DEFAULT, FIXED_TIMES)
+            for name in (base, other)
         )
-        shared = sorted(ours.keys() & fixed.keys())
+        shared = sorted(ours.keys() & theirs.keys())
         cells = (
             f"{mean_sd(runs[i].error for i in shared)}"
             f" ({', '.join(str(runs[i].drops) for i in shared)})"
-            for runs in (ours, fixed)
+            for runs in (ours, theirs)
         )
-        less = difference([fixed[i].error - ours[i].error for i in shared])
+        less = difference([theirs[i].error - ours[i].error for i in shared])
         lines.append((f"`{workload}`", f"{rate:g}", *cells, less))
-    header = ("workload", "rate", "by the angle", "at fixed times", "difference")
-    return markdown_table(header, lines)
+    return markdown_table(("workload", "rate", base, other, "difference"), lines)

@@ -12,7 +12,10 @@ from experiments.errors import UserError
 from experiments.report import anytime, batch_norm, windowed
 from experiments.report.anytime import StoppedRun
 from experiments.report.autodrop_parts import (
-    fixed_times_table,
+    BASE,
+    DEFAULT,
+    FIXED_TIMES,
+    pair_table,
     rows_of_look,
     settings_table,
 )
@@ -116,27 +119,31 @@ def demo(name: str) -> str:
     return markdown_table(("schedule", *titles.values()), lines)
 
 
+ANYTIME = {
+    "summary": anytime.summary_table,
+    "methods": anytime.methods_table,
+    "schedule_free": anytime.schedule_free_table,
+}
+
+
 def anytime_tables(name: str) -> str:
-    """Errors at any stop: of all workloads in short, or of one."""
-    rows = read_csv(STUDIES / "anytime.csv", StoppedRun)
-    if name == "summary":
-        return anytime.summary_table(rows)
-    if name == "methods":
-        return anytime.methods_table(rows)
-    if name == "schedule_free":
-        return anytime.schedule_free_table(rows)
-    # The further methods were not run at every rate.
-    shown = anytime.one_name([row for row in rows if row.workload == name])
-    return anytime.own_rates_table([r for r in shown if r.schedule in anytime.STYLES])
+    """Errors at any stop, of all workloads."""
+    return ANYTIME[name](read_csv(STUDIES / "anytime.csv", StoppedRun))
 
 
 def settings(name: str) -> str:
-    """What settings of AutoDrop change: `STOP [LOOK]`; or drops at fixed `times`."""
+    """What settings of AutoDrop change: `first STOP`, `second STOP`, `third`, `times`.
+
+    The looks of the study, and drops at fixed times.
+    """
     rows = read_csv(STUDIES / "autodrop_parts.csv", StoppedRun)
     if name == "times":
-        return fixed_times_table(rows)
-    stop, _, look = name.partition(" ")
-    return settings_table(rows_of_look(rows, look or "first"), float(stop))
+        return pair_table(rows, DEFAULT, FIXED_TIMES)
+    look, _, stop = name.partition(" ")
+    found = rows_of_look(rows, look)
+    if look == "third":
+        return pair_table(found, BASE, DEFAULT)
+    return settings_table(found, float(stop))
 
 
 def hard_cases(name: str) -> str:

@@ -30,7 +30,8 @@ from experiments.report.autodrop_parts import (
     DEFAULT,
     FIRST_SEEDS,
     FIXED_TIMES,
-    fixed_times_table,
+    pair_table,
+    rows_of_look,
     settings_table,
 )
 from experiments.report.csv_file import read_csv, write_csv
@@ -157,7 +158,11 @@ def report(runs: Runs, results: Path) -> None:
     )
     write_csv(path, StoppedRun._fields, lines)
     write_provenance(path, parts=runs.workloads)
-    print(f"table: {path}\n\n{settings_table(lines)}\n\n{fixed_times_table(lines)}")
+    print(f"table: {path}")
+    for look in ("first", "second"):
+        print(f"\n{settings_table(rows_of_look(lines, look))}")
+    print(f"\n{pair_table(rows_of_look(lines, 'third'), BASE, DEFAULT)}")
+    print(f"\n{pair_table(lines, DEFAULT, FIXED_TIMES)}")
 
 
 def setting_of(label: str) -> str:

@@ -1,6 +1,5 @@
 """Each method at the rate that its other seeds choose, worked out by hand."""
 
-from experiments.report import pages
 from experiments.report.anytime import (
     StoppedRun,
     at_own_rate,
@@ -9,8 +8,7 @@ from experiments.report.anytime import (
     schedule_free_table,
     summary_table,
 )
-from experiments.report.autodrop_parts import fixed_times_table, settings_table
-from experiments.report.csv_file import write_csv
+from experiments.report.autodrop_parts import pair_table, rows_of_look, settings_table
 
 # At 0.1 and 0.2, seeds 0 to 2. Seed 0 does worst where the others do best.
 OURS = {0.1: (9.0, 4.0, 5.0), 0.2: (5.0, 6.0, 7.0)}
@@ -90,17 +88,30 @@ def test_schedule_free_is_set_beside_autodrop_and_linear_decay():
     )
 
 
-def test_a_setting_is_set_beside_the_default_at_the_same_rate():
+def test_a_setting_is_set_beside_the_rule_as_it_was_at_the_same_rate():
     rows = [
-        *runs("digits_mlp", "autodrop", {0.1: (1.0, 2.0), 0.2: (4.0, 4.0)}, drops=1),
+        *runs("digits_mlp", "ratio 1.5", {0.1: (1.0, 2.0), 0.2: (4.0, 4.0)}, drops=1),
         *runs("digits_mlp", "power 3", {0.2: (5.0, 7.0)}, drops=2),
     ]
     assert settings_table(rows).splitlines() == [
         "| setting | `digits_mlp` at 0.2 |",
         "| --- | --- |",
-        "| autodrop | 4.00 ± 0.00 (1) |",
+        "| ratio 1.5 | 4.00 ± 0.00 (1) |",
         "| power 3 | +2.00 ± 1.41 (2) |",
     ]
+
+
+def test_three_looks_at_the_settings():
+    rows = [
+        *runs("digits_mlp", "ratio 1.5", {0.1: (1.0,) * 5}),
+        *runs("digits_mlp", "power 3", {0.1: (2.0,) * 3}),
+        *runs("digits_mlp", "fixed times", {0.1: (2.0,) * 3}),
+        *runs("diamonds_mlp", "ratio 1.5", {0.1: (3.0,) * 3}),
+    ]
+    looks = {look: rows_of_look(rows, look) for look in ("first", "second", "third")}
+    assert looks["first"] == [*rows[:3], *rows[5:8]]
+    assert looks["second"] == rows[3:5]
+    assert looks["third"] == rows[-3:]
 
 
 def test_drops_at_fixed_times_are_set_beside_those_by_the_angle():
@@ -108,25 +119,20 @@ def test_drops_at_fixed_times_are_set_beside_those_by_the_angle():
         *runs("digits_mlp", "autodrop", {0.1: (1.0, 2.0), 0.2: (4.0, 4.0)}, drops=1),
         *runs("digits_mlp", "fixed times", {0.2: (5.0, 7.0)}, drops=2),
     ]
-    *_, line = fixed_times_table(rows).splitlines()
+    *_, line = pair_table(rows, "autodrop", "fixed times").splitlines()
     assert line.startswith("| `digits_mlp` | 0.2 | 4.00 ± 0.00 (1, 1) |")
     assert line.endswith("| 6.00 ± 1.41 (2, 2) | +2.00 ± 1.41 |")
 
 
-def test_a_page_has_own_rates_differences_and_worst_rates(tmp_path, monkeypatch):
+def test_own_rates_differences_and_worst_rates():
     rows = [
         StoppedRun("digits_mlp", name, rate, seed, 1.0, error, 0.0, 0)
         for name, errors in {"autodrop": OURS, "linear_decay": RIVAL}.items()
         for rate, of_rate in errors.items()
         for seed, error in enumerate(of_rate)
     ]
-    other = rows[0]._replace(workload="diamonds_mlp")
-    write_csv(tmp_path / "anytime.csv", StoppedRun._fields, [*rows, other])
-    monkeypatch.setattr(pages, "STUDIES", tmp_path)
-    page = pages.filled("<!-- table: anytime digits_mlp -->\n<!-- end -->")
-    lines = page.split("\n\n")[1].splitlines()[2:]
     # Differences 9 - 8, 6 - 8, 7 - 7.
-    assert lines == [
+    assert own_rates_table(rows).splitlines()[2:] == [
         "| `autodrop` | 1 | 3 | 7.33 ± 1.53 | 0.1, 0.2 | -0.33 ± 1.53"
         " | 6.00 ± 2.65 at 0.1 |",
         "| `linear_decay` | 1 | 3 | 7.67 ± 0.58 | 0.1 |  | 9.00 ± 0.00 at 0.2 |",
