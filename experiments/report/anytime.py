@@ -1,7 +1,7 @@
 """Errors at any stop, and what a wrong rate costs: lines, tables, figures."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from experiments.report.tables import markdown_table
 Curve = dict[float, list[float]]  # errors over the seeds, by rate or by stop
 Errors = Mapping[float, Mapping[int, float]]  # by rate and seed
 RIVAL = "linear_decay"
+STOPS = (0.25, 0.5, 1.0)  # of what must be told the end
 
 STYLES = {  # label, colour, line
     "autodrop": ("AutoDrop, told nothing", COLORS[0], "-"),
@@ -102,56 +103,78 @@ def own_rates_table(rows: Sequence[StoppedRun], rival: str = RIVAL) -> str:
     return markdown_table((*header, f"minus `{rival}`", "at its worst rate"), lines)
 
 
-def summary_table(rows: Sequence[StoppedRun]) -> str:
-    """A line for each workload: AutoDrop minus the rival, and what a rate costs.
+def stops_table(rows: Sequence[StoppedRun], by: str) -> str:
+    """AutoDrop's error minus those of others at each stop, a line for each workload.
 
-    The differences are those of :func:`own_rates_table`. Then each method's error at
-    the full length: at its own best rate, the mean over all rates, and at its worst.
+    Args:
+      rows: of the study of stops.
+      by: the rate of each method: its `own` best, or a `guess`: the mean over the rates
+        that all of STYLES were run at. Seed by seed, bold where told apart.
     """
     rows = one_name(rows)
-    stops = sorted({row.horizon for row in rows if row.schedule == RIVAL})
-    names = list(STYLES)
+    cases = [(other, stop) for other in (RIVAL, "schedule_free") for stop in STOPS]
     lines = []
     for workload in dict.fromkeys(row.workload for row in rows):
         groups = by_method([row for row in rows if row.workload == workload])
+        shared = shared_rates(groups)
+
+        def errors_of(errors: Errors, rates: set[float] = shared) -> dict[int, float]:
+            return own_errors(errors) if by == "own" else mean_errors(errors, rates)
+
+        cells = (
+            difference(differences(groups, "autodrop", other, stop, errors_of))
+            for other, stop in cases
+        )
+        lines.append((f"`{workload}`", *cells))
+    header = (f"minus `{other}`, at {stop:g}" for other, stop in cases)
+    return markdown_table(("workload", *header), lines)
+
+
+def summary_table(rows: Sequence[StoppedRun]) -> str:
+    """Each method's error at the full length: a line for each workload.
+
+    At its own best rate, the mean over the rates that all were run at, and at the worst
+    of these.
+    """
+    rows = one_name(rows)
+    lines = []
+    for workload in dict.fromkeys(row.workload for row in rows):
+        groups = by_method([row for row in rows if row.workload == workload])
+        shared = sorted(shared_rates(groups))
         cells = []
-        for stop in stops:
-            cells.append(difference(differences(groups, "autodrop", RIVAL, stop)))
-        for name in names:
+        for name in STYLES:
             errors = groups.get((name, 1.0))
             if errors is None:
                 cells.append("")
                 continue
-            found = [error for _, error in at_own_rate(errors).values()]
-            means = [statistics.mean(e.values()) for e in errors.values()]
+            found = own_errors(errors).values()
+            means = [statistics.mean(errors[rate].values()) for rate in shared]
             values = statistics.mean(found), statistics.mean(means), max(means)
             cells.append(", ".join(f"{value:.2f}" for value in values))
-        lines.append((f"`{workload}`", *cells))
-    header = [f"minus `{RIVAL}`, at {stop:g}" for stop in stops]
-    return markdown_table(("workload", *header, *(f"`{x}`" for x in names)), lines)
+        rates = f"{shared[0]:g} to {shared[-1]:g}" if shared else "none"
+        lines.append((f"`{workload}`", rates, *cells))
+    return markdown_table(("workload", "rates", *(f"`{x}`" for x in STYLES)), lines)
 
 
-def schedule_free_table(rows: Sequence[StoppedRun]) -> str:
-    """Schedule-free's error minus those of others, at each stop, a line a workload.
+def shared_rates(groups: Mapping[tuple[str, float], Errors]) -> set[float]:
+    """The rates that all of STYLES that there are were run at, to the full length."""
+    rates = [
+        {*errors} for (x, stop), errors in groups.items() if x in STYLES and stop == 1
+    ]
+    return set.intersection(*rates) if rates else set()
 
-    Each method is at its own best rate, as in :func:`own_rates_table`.
-    """
-    rows = one_name(rows)
-    cases = [(other, stop) for other in ("autodrop", RIVAL) for stop in (0.25, 0.5, 1)]
-    lines = []
-    for workload in dict.fromkeys(row.workload for row in rows):
-        groups = by_method([row for row in rows if row.workload == workload])
-        found = at_own_rate(groups.get(("schedule_free", 1.0), {}))
-        if found:
-            rates = sorted({rate for rate, _ in found.values()})
-            cells = (
-                difference(differences(groups, "schedule_free", *case))
-                for case in cases
-            )
-            which = ", ".join(f"{rate:g}" for rate in rates)
-            lines.append((f"`{workload}`", which, *cells))
-    header = (f"minus `{other}`, at {stop:g}" for other, stop in cases)
-    return markdown_table(("workload", "rate", *header), lines)
+
+def own_errors(errors: Errors) -> dict[int, float]:
+    """Each seed's error at the rate that the others choose."""
+    return {seed: error for seed, (_, error) in at_own_rate(errors).items()}
+
+
+def mean_errors(errors: Errors, rates: Collection[float]) -> dict[int, float]:
+    """The mean over some rates, of each seed that was run at all of them."""
+    if not rates or not {*rates} <= {*errors}:
+        return {}
+    seeds = set.intersection(*({*errors[rate]} for rate in rates))
+    return {i: statistics.mean(errors[x][i] for x in rates) for i in sorted(seeds)}
 
 
 def methods_table(rows: Sequence[StoppedRun], rival: str = RIVAL) -> str:
@@ -200,18 +223,23 @@ def by_method(
 
 
 def differences(
-    groups: Mapping[tuple[str, float], Errors], name: str, rival: str, stop: float
+    groups: Mapping[tuple[str, float], Errors],
+    name: str,
+    rival: str,
+    stop: float,
+    errors_of: Callable[[Errors], dict[int, float]] = own_errors,
 ) -> list[float]:
-    """A method's errors minus a rival's, each at its own rate, of the seeds of both.
+    """A method's errors minus a rival's, of the seeds of both.
 
     Args:
       groups: errors of one workload, as :func:`by_method` returns them.
       name: of the method.
       rival: of the other.
       stop: as a part of the workload's length.
+      errors_of: takes each seed's error from those at all rates.
     """
-    ours, there = (at_own_rate(groups.get((x, stop), {})) for x in (name, rival))
-    return [ours[i][1] - there[i][1] for i in sorted(ours.keys() & there.keys())]
+    ours, there = (errors_of(groups.get((x, stop), {})) for x in (name, rival))
+    return [ours[i] - there[i] for i in sorted(ours.keys() & there.keys())]
 
 
 def at_own_rate(errors: Errors) -> dict[int, tuple[float, float]]:

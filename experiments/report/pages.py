@@ -119,16 +119,11 @@ def demo(name: str) -> str:
     return markdown_table(("schedule", *titles.values()), lines)
 
 
-ANYTIME = {
-    "summary": anytime.summary_table,
-    "methods": anytime.methods_table,
-    "schedule_free": anytime.schedule_free_table,
-}
-
-
 def anytime_tables(name: str) -> str:
-    """Errors at any stop, of all workloads."""
-    return ANYTIME[name](read_csv(STUDIES / "anytime.csv", StoppedRun))
+    """Errors at any stop, of all workloads: `summary`, `methods`, `own`, `guess`."""
+    rows = read_csv(STUDIES / "anytime.csv", StoppedRun)
+    tables = {"summary": anytime.summary_table, "methods": anytime.methods_table}
+    return tables[name](rows) if name in tables else anytime.stops_table(rows, name)
 
 
 def settings(name: str) -> str:

@@ -5,7 +5,7 @@ from experiments.report.anytime import (
     at_own_rate,
     methods_table,
     own_rates_table,
-    schedule_free_table,
+    stops_table,
     summary_table,
 )
 from experiments.report.autodrop_parts import pair_table, rows_of_look, settings_table
@@ -63,29 +63,31 @@ def test_methods_are_bold_where_better_and_italic_where_worse():
     ]
 
 
-def test_the_summary_has_the_error_at_its_best_at_all_rates_and_at_its_worst():
-    rows = [
-        *runs("digits_mlp", "autodrop", {0.1: (1.0, 1.0), 0.2: (4.0, 4.0)}),
-        *runs("digits_mlp", "linear_decay", {0.1: (2.0, 3.0), 0.2: (6.0, 6.0)}),
-    ]
-    *_, line = summary_table(rows).splitlines()
-    # Differences 1 - 2 and 1 - 3.
+THREE = [
+    *runs("digits_mlp", "autodrop", {0.1: (1.0, 1.0), 0.2: (4.0, 4.0)}),
+    *runs("digits_mlp", "linear_decay", {0.1: (2.0, 3.0), 0.2: (6.0, 6.0)}),
+    *runs(
+        "digits_mlp",
+        "schedule_free_sgd",
+        {0.1: (3.0, 5.0), 0.2: (2.0, 4.0), 0.4: (0.5, 1.5)},
+    ),
+]
+
+
+def test_the_summary_has_the_error_at_its_best_at_shared_rates_and_at_the_worst():
+    *_, line = summary_table(THREE).splitlines()
     assert line == (
-        "| `digits_mlp` | -1.50 ± 0.71 | 1.00, 2.50, 4.00 | 2.50, 4.25, 6.00 |  |  |  |"
+        "| `digits_mlp` | 0.1 to 0.2 | 1.00, 2.50, 4.00 | 2.50, 4.25, 6.00 |  |  |"
+        " 1.00, 3.50, 4.00 |"
     )
 
 
-def test_schedule_free_is_set_beside_autodrop_and_linear_decay():
-    rows = [
-        *runs("digits_mlp", "autodrop", {0.1: (1.0, 1.0), 0.2: (4.0, 4.0)}),
-        *runs("digits_mlp", "linear_decay", {0.1: (2.0, 3.0)}),
-        *runs("digits_mlp", "schedule_free_sgd", {0.2: (0.5, 1.5)}),
-    ]
-    *_, line = schedule_free_table(rows).splitlines()
-    # At the full length 0.5 - 1 and 1.5 - 1, then 0.5 - 2 and 1.5 - 3.
-    assert line == (
-        "| `digits_mlp` | 0.2 |  |  | +0.00 ± 0.71 |  |  | **-1.50 ± 0.00** |"
-    )
+def test_autodrop_is_set_beside_others_at_its_own_rate_and_over_shared_ones():
+    own, guess = (stops_table(THREE, by).splitlines()[-1] for by in ("own", "guess"))
+    # 1 - 2 and 1 - 3; 1 - 0.5 and 1 - 1.5. Over 0.1 and 0.2: 2.5 - 4 and 2.5 - 4.5,
+    # then 2.5 - 2.5 and 2.5 - 4.5.
+    assert own == "| `digits_mlp` |  |  | -1.50 ± 0.71 |  |  | +0.00 ± 0.71 |"
+    assert guess == "| `digits_mlp` |  |  | -1.75 ± 0.35 |  |  | -1.00 ± 1.41 |"
 
 
 def test_a_setting_is_set_beside_the_rule_as_it_was_at_the_same_rate():
