@@ -123,7 +123,9 @@ def rates_of(name: str, workload: str, results: Path) -> tuple[float | None, ...
       workload: its name; one without a grid has its recipe's rate, None.
       results: where the table is, from which schedule-free's grid grows.
     """
-    grid = RATES.get(workload, (None,))
+    if workload not in RATES:
+        return (None,)
+    grid = RATES[workload]
     if not name.startswith("schedule_free"):
         return grid
     means = mean_errors(workload, results).get(name, {})

@@ -75,17 +75,21 @@ def arms(workload: str) -> list[Arm]:
     """The rule as it was and every setting where it can matter; fixed times."""
     rates = choose(anytime.RATES, "workload of this study", workload)
     highest = rates[-1]
-    first, second = FIRST_SEEDS, MORE_SEEDS
     if workload in CHOOSING:
-        looks = [
-            *((name, BEST[workload], first) for name in (BASE, *SETTINGS)),
-            *((name, highest, first) for name in ALL),
-            *((name, highest, second) for name in (BASE, *SOONER)),
+        best = BEST[workload]
+        settings = [
+            *(setting_arm(name, best, FIRST_SEEDS) for name in (BASE, *SETTINGS)),
+            *(setting_arm(name, highest, FIRST_SEEDS) for name in ALL),
+            *(setting_arm(name, highest, MORE_SEEDS) for name in (BASE, *SOONER)),
         ]
     else:
-        looks = [(x, rate, first) for rate in rates[-3:] for x in (BASE, DEFAULT)]
+        settings = [
+            setting_arm(name, rate, FIRST_SEEDS)
+            for rate in rates[-3:]
+            for name in (BASE, DEFAULT)
+        ]
     return [
-        *(setting_arm(*look) for look in looks),
+        *settings,
         *(
             fixed_times_arm(times, highest, seeds)
             for times, seeds in fixed_times(workload, highest).items()
