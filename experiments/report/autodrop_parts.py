@@ -2,13 +2,20 @@
 
 from collections.abc import Sequence
 
-from experiments.report.anytime import StoppedRun
+from experiments.report.anytime import (
+    Errors,
+    StoppedRun,
+    by_method,
+    differences,
+    mean_errors,
+)
 from experiments.report.statistics import difference, mean_sd
 from experiments.report.tables import markdown_table
 
 DEFAULT = "autodrop"
 BASE = "ratio 1.5"  # the rule as it was when its parts were looked at
 FIXED_TIMES = "fixed times"
+FIRST = "power 3"  # a setting of the first look alone
 FIRST_SEEDS = (0, 1, 2)
 
 
@@ -21,17 +28,46 @@ def rows_of_look(rows: Sequence[StoppedRun], look: str) -> list[StoppedRun]:
         `third`, on the other workloads.
     """
     rows = [row for row in rows if row.schedule != FIXED_TIMES]
-    choosing = {row.workload for row in rows if row.schedule == "power 3"}
-    looks = {
-        (True, True): "first",
-        (True, False): "second",
-        (False, True): "third",
-    }
-    return [
-        row
-        for row in rows
-        if looks[row.workload in choosing, row.seed in FIRST_SEEDS] == look
-    ]
+    first = {(row.workload, row.learning_rate) for row in rows if row.schedule == FIRST}
+    choosing = {workload for workload, _ in first}
+    rates: dict[str, set[float]] = {}
+    for row in rows:
+        rates.setdefault(row.workload, set()).add(row.learning_rate)
+
+    def belongs(row: StoppedRun) -> bool:
+        if row.workload not in choosing:
+            highest = sorted(rates[row.workload])[-3:]
+            return look == "third" and row.learning_rate in highest
+        if row.seed not in FIRST_SEEDS:
+            return look == "second"
+        return look == "first" and (row.workload, row.learning_rate) in first
+
+    return [row for row in rows if belongs(row)]
+
+
+def change_table(rows: Sequence[StoppedRun]) -> str:
+    """The default's error less BASE's, the mean over all rates: a line a workload.
+
+    At each stop, of the first seeds, seed by seed; bold where told apart.
+    """
+    rows = [row for row in rows if row.schedule in (BASE, DEFAULT)]
+    stops = sorted({row.horizon for row in rows})
+    lines = []
+    for workload in dict.fromkeys(row.workload for row in rows):
+        groups = by_method(
+            [x for x in rows if x.workload == workload and x.seed in FIRST_SEEDS]
+        )
+        rates = {rate for errors in groups.values() for rate in errors}
+
+        def errors_of(errors: Errors, rates: set[float] = rates) -> dict[int, float]:
+            return mean_errors(errors, rates)
+
+        cells = (
+            difference(differences(groups, DEFAULT, BASE, stop, errors_of))
+            for stop in stops
+        )
+        lines.append((f"`{workload}`", *cells))
+    return markdown_table(("workload", *(f"at {stop:g}" for stop in stops)), lines)
 
 
 def settings_table(rows: Sequence[StoppedRun], stop: float = 1.0) -> str:

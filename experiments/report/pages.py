@@ -15,6 +15,7 @@ from experiments.report.autodrop_parts import (
     BASE,
     DEFAULT,
     FIXED_TIMES,
+    change_table,
     pair_table,
     rows_of_look,
     settings_table,
@@ -127,13 +128,16 @@ def anytime_tables(name: str) -> str:
 
 
 def settings(name: str) -> str:
-    """What settings of AutoDrop change: `first STOP`, `second STOP`, `third`, `times`.
+    """What settings of AutoDrop change.
 
-    The looks of the study, and drops at fixed times.
+    In three looks, `first STOP`, `second STOP` and `third`; what the new default does at
+    all rates, `change`; drops at fixed times, `times`.
     """
     rows = read_csv(STUDIES / "autodrop_parts.csv", StoppedRun)
     if name == "times":
         return pair_table(rows, DEFAULT, FIXED_TIMES)
+    if name == "change":
+        return change_table(rows)
     look, _, stop = name.partition(" ")
     found = rows_of_look(rows, look)
     if look == "third":

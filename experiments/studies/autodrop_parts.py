@@ -16,7 +16,8 @@ half as far apart again as the ones before (BASE, a ratio of 1.5).
   that with the largest gain. It becomes the default if over the other workloads' three
   highest rates it gains in the mean, and is told apart as worse at none.
 * Three were; a ratio of 1.25 gained most, and in the third look the mean of all. It is
-  the default now, and its runs are those of the study of stops.
+  the default now, and its runs are those of the study of stops. What the change does at
+  all rates is shown beside it.
 * On every workload, at its highest rate: as many drops as the new default made with
   another seed, the next one, spread evenly over the run. Does the angle know when?
 """
@@ -30,6 +31,7 @@ from experiments.report.autodrop_parts import (
     DEFAULT,
     FIRST_SEEDS,
     FIXED_TIMES,
+    change_table,
     pair_table,
     rows_of_look,
     settings_table,
@@ -75,21 +77,13 @@ def arms(workload: str) -> list[Arm]:
     """The rule as it was and every setting where it can matter; fixed times."""
     rates = choose(anytime.RATES, "workload of this study", workload)
     highest = rates[-1]
+    cases = [(name, rate, FIRST_SEEDS) for rate in rates for name in (BASE, DEFAULT)]
     if workload in CHOOSING:
-        best = BEST[workload]
-        settings = [
-            *(setting_arm(name, best, FIRST_SEEDS) for name in (BASE, *SETTINGS)),
-            *(setting_arm(name, highest, FIRST_SEEDS) for name in ALL),
-            *(setting_arm(name, highest, MORE_SEEDS) for name in (BASE, *SOONER)),
-        ]
-    else:
-        settings = [
-            setting_arm(name, rate, FIRST_SEEDS)
-            for rate in rates[-3:]
-            for name in (BASE, DEFAULT)
-        ]
+        cases += [(name, BEST[workload], FIRST_SEEDS) for name in SETTINGS]
+        cases += [(name, highest, FIRST_SEEDS) for name in ALL]
+        cases += [(name, highest, MORE_SEEDS) for name in (BASE, *SOONER)]
     return [
-        *settings,
+        *(setting_arm(*case) for case in dict.fromkeys(cases)),
         *(
             fixed_times_arm(times, highest, seeds)
             for times, seeds in fixed_times(workload, highest).items()
@@ -166,6 +160,7 @@ def report(runs: Runs, results: Path) -> None:
     for look in ("first", "second"):
         print(f"\n{settings_table(rows_of_look(lines, look))}")
     print(f"\n{pair_table(rows_of_look(lines, 'third'), BASE, DEFAULT)}")
+    print(f"\n{change_table(lines)}")
     print(f"\n{pair_table(lines, DEFAULT, FIXED_TIMES)}")
 
 

@@ -8,7 +8,12 @@ from experiments.report.anytime import (
     stops_table,
     summary_table,
 )
-from experiments.report.autodrop_parts import pair_table, rows_of_look, settings_table
+from experiments.report.autodrop_parts import (
+    change_table,
+    pair_table,
+    rows_of_look,
+    settings_table,
+)
 
 # At 0.1 and 0.2, seeds 0 to 2. Seed 0 does worst where the others do best.
 OURS = {0.1: (9.0, 4.0, 5.0), 0.2: (5.0, 6.0, 7.0)}
@@ -105,15 +110,26 @@ def test_a_setting_is_set_beside_the_rule_as_it_was_at_the_same_rate():
 
 def test_three_looks_at_the_settings():
     rows = [
-        *runs("digits_mlp", "ratio 1.5", {0.1: (1.0,) * 5}),
+        *runs("digits_mlp", "ratio 1.5", {0.1: (1.0,) * 5, 0.2: (9.0,)}),
         *runs("digits_mlp", "power 3", {0.1: (2.0,) * 3}),
         *runs("digits_mlp", "fixed times", {0.1: (2.0,) * 3}),
-        *runs("diamonds_mlp", "ratio 1.5", {0.1: (3.0,) * 3}),
+        *runs("diamonds_mlp", "ratio 1.5", {0.1 * n: (3.0,) for n in (1, 2, 3, 4)}),
     ]
     looks = {look: rows_of_look(rows, look) for look in ("first", "second", "third")}
-    assert looks["first"] == [*rows[:3], *rows[5:8]]
+    assert looks["first"] == [*rows[:3], *rows[6:9]]
     assert looks["second"] == rows[3:5]
     assert looks["third"] == rows[-3:]
+
+
+def test_the_change_is_the_mean_over_all_rates():
+    rows = [
+        *runs("digits_mlp", "ratio 1.5", {0.1: (1.0, 2.0, 3.0), 0.2: (5.0, 5.0, 5.0)}),
+        *runs("digits_mlp", "autodrop", {0.1: (1.0, 2.0, 3.0), 0.2: (4.0, 3.0, 4.0)}),
+        *runs("digits_mlp", "power 3", {0.1: (9.0, 9.0, 9.0)}),
+    ]
+    *_, line = change_table(rows).splitlines()
+    # Half of -1, -2 and -1, which t = -4 does not tell apart from 0.
+    assert line == "| `digits_mlp` | -0.67 ± 0.29 |"
 
 
 def test_drops_at_fixed_times_are_set_beside_those_by_the_angle():
