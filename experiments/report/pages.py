@@ -130,8 +130,8 @@ def anytime_tables(name: str) -> str:
 def settings(name: str) -> str:
     """What settings of AutoDrop change.
 
-    In three looks, `first STOP`, `second STOP` and `third`; what the new default does at
-    all rates, `change`; drops at fixed times, `times`.
+    In three looks, `first STOP`, `second STOP` and `third`; what the new default does
+    at all rates, `change`; drops at fixed times, `times`.
     """
     rows = read_csv(STUDIES / "autodrop_parts.csv", StoppedRun)
     if name == "times":
