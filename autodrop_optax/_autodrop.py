@@ -30,8 +30,8 @@ from autodrop_optax._placement import MemoryKind, store, stored
 from autodrop_optax._scale import count_if, drop_scale, scale_updates
 from autodrop_optax._trees import map_inexact, new_tree, wide_dtype, wide_zeros
 
-# Angles kept in the state. Checks are geometric: a phase of 10^6 steps has 24.
-HISTORY = 128
+# Angles kept in the state. Checks are geometric: a phase of 10^6 steps has 44.
+HISTORY = 256
 
 # From this many steps of a phase on, samples of the average are spaced so that the
 # phase has one to two times as many. Half of the weight lies on the last thirteenth.
@@ -74,9 +74,9 @@ class AutoDropState(NamedTuple):
     num_checks: jax.Array  # shape (), int32: in this phase
     num_above: jax.Array  # shape (), int32: the latest checks in a row with w >= w_max
     # The latest angles, the newest last; where there is none yet all three are 0.
-    angle_steps: jax.Array  # shape (128,), int32 [N]
-    angles: jax.Array  # shape (128,), float32, degrees [w]
-    angle_scales: jax.Array  # shape (128,), float32: after the check
+    angle_steps: jax.Array  # shape (256,), int32 [N]
+    angles: jax.Array  # shape (256,), float32, degrees [w]
+    angle_scales: jax.Array  # shape (256,), float32: after the check
     average: optax.Params  # dtypes of the parameters, float32 at least [m]
     anchor: optax.Params  # the same [y]
     previous_step: optax.Params  # the same, or state_dtype [s]

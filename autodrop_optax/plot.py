@@ -41,7 +41,7 @@ _STEPPED = "learning_rate", "scale"  # what stays as it is until a drop
 def state_history(opt_state: Any) -> dict[str, np.ndarray]:
     """Returns the history that a state of :func:`autodrop_optax.autodrop` holds.
 
-    It has the latest 128 angles, those of a whole run but for very long ones
+    It has the latest 256 angles, those of a whole run but for very long ones
     with many drops. Nothing need have been logged.
 
     Args:
@@ -117,8 +117,8 @@ def plot_history(
     Example:
       >>> from autodrop_optax.plot import plot_history
       >>> rows = [
-      ...     {"scale": 1.0, "angle": 70.0, "max_angle": 80.4, "num_drops": 0},
-      ...     {"scale": 0.5, "angle": 81.0, "max_angle": 80.4, "num_drops": 1},
+      ...     {"scale": 1.0, "angle": 70.0, "max_angle": 71.8, "num_drops": 0},
+      ...     {"scale": 0.5, "angle": 81.0, "max_angle": 71.8, "num_drops": 1},
       ... ]
       >>> figure = plot_history({"AutoDrop": rows})
       >>> figure.savefig("history.png")  # doctest: +SKIP

@@ -37,6 +37,16 @@ def test_the_errors_of_the_demo_are_those_of_the_runs():
         assert f"| {images} | {digits} |" in README
 
 
+def test_autodrop_drops_as_often_and_as_soon_as_the_readme_says():
+    with (ROOT / "experiments/results/studies/demo.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    case = "fashion_mnist_mlp", "autodrop"
+    runs = [row for row in rows if (row["workload"], row["schedule"]) == case]
+    drops = [[*map(int, run["drop_epochs"].split())] for run in runs]
+    assert {len(epochs) for epochs in drops} == {2, 3}
+    assert max(map(max, drops)) == 4
+
+
 def test_the_errors_of_the_published_method_are_those_of_the_runs():
     found = finals("epoch_demo.csv")
     for name in ("demo_autodrop", "multistep", "constant"):

@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from experiments.report.tables import markdown_table
 Curve = dict[float, list[float]]  # errors over the seeds, by rate or by stop
 Errors = Mapping[float, Mapping[int, float]]  # by rate and seed
 RIVAL = "linear_decay"
-STOPS = (0.25, 0.5, 1.0)  # of what must be told the end
+HORIZONS = (0.25, 0.5, 1.0)  # of what must be told the end
 
 STYLES = {  # label, colour, line
     "autodrop": ("AutoDrop, told nothing", COLORS[0], "-"),
@@ -103,7 +104,7 @@ def own_rates_table(rows: Sequence[StoppedRun], rival: str = RIVAL) -> str:
     return markdown_table((*header, f"minus `{rival}`", "at its worst rate"), lines)
 
 
-def stops_table(rows: Sequence[StoppedRun], by: str) -> str:
+def rivals_table(rows: Sequence[StoppedRun], by: str) -> str:
     """AutoDrop's error minus those of others at each stop, a line for each workload.
 
     Args:
@@ -112,15 +113,13 @@ def stops_table(rows: Sequence[StoppedRun], by: str) -> str:
         that all of STYLES were run at. Seed by seed, bold where told apart.
     """
     rows = one_name(rows)
-    cases = [(other, stop) for other in (RIVAL, "schedule_free") for stop in STOPS]
+    cases = [(other, stop) for other in (RIVAL, "schedule_free") for stop in HORIZONS]
     lines = []
     for workload in dict.fromkeys(row.workload for row in rows):
         groups = by_method([row for row in rows if row.workload == workload])
         shared = shared_rates(groups)
 
-        def errors_of(errors: Errors, rates: set[float] = shared) -> dict[int, float]:
-            return own_errors(errors) if by == "own" else mean_errors(errors, rates)
-
+        errors_of = {"own": own_errors, "guess": partial(mean_errors, rates=shared)}[by]
         cells = (
             difference(differences(groups, "autodrop", other, stop, errors_of))
             for other, stop in cases
@@ -147,9 +146,11 @@ def summary_table(rows: Sequence[StoppedRun]) -> str:
             if errors is None:
                 cells.append("")
                 continue
-            found = own_errors(errors).values()
-            means = [statistics.mean(errors[rate].values()) for rate in shared]
-            values = statistics.mean(found), statistics.mean(means), max(means)
+            values = [statistics.mean(own_errors(errors).values())]
+            seeds = mean_errors(errors, shared)  # of those that were run at all of them
+            if seeds:
+                means = [statistics.mean(errors[x][i] for i in seeds) for x in shared]
+                values += statistics.mean(means), max(means)
             cells.append(", ".join(f"{value:.2f}" for value in values))
         rates = f"{shared[0]:g} to {shared[-1]:g}" if shared else "none"
         lines.append((f"`{workload}`", rates, *cells))
@@ -291,7 +292,7 @@ def times_figure(rows: Sequence[StoppedRun]) -> Figure:
     for panel, workload in panels.items():
         here = [row for row in rows if row.workload == workload]
         for name in shown:
-            label, color, _ = STYLES[name]
+            label, color, line = STYLES[name]
             curves = _by(here, name, "learning_rate", "horizon")
             if not curves:
                 continue
@@ -299,7 +300,7 @@ def times_figure(rows: Sequence[StoppedRun]) -> Figure:
                 panel.plot(*_means(curve), color=color, lw=0.7, alpha=0.4)
             if name != RIVAL:
                 best = min(curves.values(), key=lambda curve: _mean_at_end(curve))
-                _errorbars(panel, best, color, label)
+                _errorbars(panel, best, color, label, line)
             else:
                 stops = sorted({stop for curve in curves.values() for stop in curve})
                 envelope = {
@@ -309,7 +310,7 @@ def times_figure(rows: Sequence[StoppedRun]) -> Figure:
                     )
                     for stop in stops
                 }
-                _errorbars(panel, envelope, color, label)
+                _errorbars(panel, envelope, color, label, line)
         panel.set_xscale("log", base=2)
         panel.set_xticks([1 / 8, 1 / 4, 1 / 2, 1], ["1/8", "1/4", "1/2", "1"])
         panel.set_xlabel("stop, as a part of the run")

@@ -1,9 +1,9 @@
-"""What settings of AutoDrop change: a line for each, a column for each rate."""
+"""What settings of AutoDrop change, in three looks; the default beside others."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from experiments.report.anytime import (
-    Errors,
     StoppedRun,
     by_method,
     differences,
@@ -15,7 +15,7 @@ from experiments.report.tables import markdown_table
 DEFAULT = "autodrop"
 BASE = "ratio 1.5"  # the rule as it was when its parts were looked at
 FIXED_TIMES = "fixed times"
-FIRST = "power 3"  # a setting of the first look alone
+FIRST_LOOK_ONLY = "power 3"  # a setting of the first look alone
 FIRST_SEEDS = (0, 1, 2)
 
 
@@ -28,7 +28,11 @@ def rows_of_look(rows: Sequence[StoppedRun], look: str) -> list[StoppedRun]:
         `third`, on the other workloads.
     """
     rows = [row for row in rows if row.schedule != FIXED_TIMES]
-    first = {(row.workload, row.learning_rate) for row in rows if row.schedule == FIRST}
+    first = {
+        (row.workload, row.learning_rate)
+        for row in rows
+        if row.schedule == FIRST_LOOK_ONLY
+    }
     choosing = {workload for workload, _ in first}
     rates: dict[str, set[float]] = {}
     for row in rows:
@@ -59,11 +63,9 @@ def change_table(rows: Sequence[StoppedRun]) -> str:
         )
         rates = {rate for errors in groups.values() for rate in errors}
 
-        def errors_of(errors: Errors, rates: set[float] = rates) -> dict[int, float]:
-            return mean_errors(errors, rates)
-
+        over_rates = partial(mean_errors, rates=rates)
         cells = (
-            difference(differences(groups, DEFAULT, BASE, stop, errors_of))
+            difference(differences(groups, DEFAULT, BASE, stop, over_rates))
             for stop in stops
         )
         lines.append((f"`{workload}`", *cells))

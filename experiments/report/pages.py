@@ -124,7 +124,7 @@ def anytime_tables(name: str) -> str:
     """Errors at any stop, of all workloads: `summary`, `methods`, `own`, `guess`."""
     rows = read_csv(STUDIES / "anytime.csv", StoppedRun)
     tables = {"summary": anytime.summary_table, "methods": anytime.methods_table}
-    return tables[name](rows) if name in tables else anytime.stops_table(rows, name)
+    return tables[name](rows) if name in tables else anytime.rivals_table(rows, name)
 
 
 def settings(name: str) -> str:
@@ -134,15 +134,15 @@ def settings(name: str) -> str:
     at all rates, `change`; drops at fixed times, `times`.
     """
     rows = read_csv(STUDIES / "autodrop_parts.csv", StoppedRun)
-    if name == "times":
-        return pair_table(rows, DEFAULT, FIXED_TIMES)
-    if name == "change":
-        return change_table(rows)
     look, _, stop = name.partition(" ")
-    found = rows_of_look(rows, look)
-    if look == "third":
-        return pair_table(found, BASE, DEFAULT)
-    return settings_table(found, float(stop))
+    tables = {
+        "first": lambda: settings_table(rows_of_look(rows, look), float(stop)),
+        "second": lambda: settings_table(rows_of_look(rows, look), float(stop)),
+        "third": lambda: pair_table(rows_of_look(rows, look), BASE, DEFAULT),
+        "change": lambda: change_table(rows),
+        "times": lambda: pair_table(rows, DEFAULT, FIXED_TIMES),
+    }
+    return tables[look]()
 
 
 def hard_cases(name: str) -> str:

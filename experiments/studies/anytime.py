@@ -19,7 +19,10 @@ is stopped early.
 * OTHERS have one rate, chosen by the lowest error on a tenth of the training examples,
   held out, with another seed (`study anytime_rates`).
 * EPOCHS' first two workloads are for choosing: settings of AutoDrop may be changed
-  after a look at them (`study autodrop_parts`). The others are looked at once.
+  after a look at them (`study autodrop_parts`). The others were looked at once for the
+  rule as it was, and once more to confirm its change.
+* Since the first results were there: beside each method's own rate, the mean over the
+  rates that all were run at, where the rate is a guess.
 """
 
 import statistics
@@ -128,9 +131,9 @@ def rates_of(name: str, workload: str, results: Path) -> tuple[float | None, ...
     grid = RATES[workload]
     if not name.startswith("schedule_free"):
         return grid
-    means = mean_errors(workload, results).get(name, {})
+    means = errors_by_rate(workload, results).get(name, {})
     rates = tuple(sorted({*grid, *means}))
-    if set(rates) == set(means) and lowest(means) == rates[-1]:
+    if set(rates) == set(means) and rate_of_lowest(means) == rates[-1]:
         return (*rates, 2 * rates[-1])
     return rates
 
@@ -178,13 +181,13 @@ def best_rates(workload: str, results: Path) -> dict[str, float]:
       results: where the table is.
     """
     return {
-        name: lowest(means)
-        for name, means in mean_errors(workload, results).items()
+        name: rate_of_lowest(means)
+        for name, means in errors_by_rate(workload, results).items()
         if set(means) == set(rates_of(name, workload, results))
     }
 
 
-def mean_errors(workload: str, results: Path) -> dict[str, dict[float, float]]:
+def errors_by_rate(workload: str, results: Path) -> dict[str, dict[float, float]]:
     """Mean errors at the full length, over the study's seeds, by method and rate."""
     path = results / TABLE
     errors: dict[str, dict[float, list[float]]] = {}
@@ -199,7 +202,7 @@ def mean_errors(workload: str, results: Path) -> dict[str, dict[float, float]]:
     }
 
 
-def lowest(means: dict[float, float]) -> float:
+def rate_of_lowest(means: dict[float, float]) -> float:
     """The rate with the lowest error; of equal counts of wrong examples the lower."""
     return min(sorted(means), key=lambda rate: round(means[rate], 3))
 

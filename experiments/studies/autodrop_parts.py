@@ -48,29 +48,29 @@ from experiments.task.config import RunConfig
 
 TABLE = "autodrop_parts.csv"
 CHOOSING = tuple(anytime.EPOCHS)[:2]
-RATIO = 1.5
+BASE_RATIO = 1.5
 # With or without a drop.
 SETTINGS: dict[str, AutoDrop] = {
-    "power 3": AutoDrop(ratio=RATIO, power=3),
-    "power 16": AutoDrop(ratio=RATIO, power=16),
+    "power 3": AutoDrop(ratio=BASE_RATIO, power=3),
+    "power 16": AutoDrop(ratio=BASE_RATIO, power=16),
     DEFAULT: AutoDrop(),
     "ratio 2": AutoDrop(ratio=2),
-    "patience 1": AutoDrop(ratio=RATIO, patience=1),
+    "patience 1": AutoDrop(ratio=BASE_RATIO, patience=1),
 }
 # Without a drop the same as the rule as it was.
 DROP_SETTINGS: dict[str, AutoDrop] = {
-    "patience 3": AutoDrop(ratio=RATIO, patience=3),
-    "mark 90": AutoDrop(ratio=RATIO, max_angle=90),
-    "factor 0.2": AutoDrop(ratio=RATIO, drop_factor=0.2),
-    "no guard": AutoDropVariant(ratio=RATIO, guard=False),
-    "average restarted": AutoDropVariant(ratio=RATIO, average_at_drop="restarted"),
-    "average kept": AutoDropVariant(ratio=RATIO, average_at_drop="kept"),
+    "patience 3": AutoDrop(ratio=BASE_RATIO, patience=3),
+    "mark 90": AutoDrop(ratio=BASE_RATIO, max_angle=90),
+    "factor 0.2": AutoDrop(ratio=BASE_RATIO, drop_factor=0.2),
+    "no guard": AutoDropVariant(ratio=BASE_RATIO, guard=False),
+    "average restarted": AutoDropVariant(ratio=BASE_RATIO, average_at_drop="restarted"),
+    "average kept": AutoDropVariant(ratio=BASE_RATIO, average_at_drop="kept"),
 }
-ALL = {BASE: AutoDrop(ratio=RATIO)} | SETTINGS | DROP_SETTINGS
+ALL = {BASE: AutoDrop(ratio=BASE_RATIO)} | SETTINGS | DROP_SETTINGS
 SOONER = ("power 16", DEFAULT, "patience 1", "factor 0.2")
 MORE_SEEDS = (3, 4, 5, 6, 7)
 # The rule's best rates on the workloads for choosing, before the first look.
-BEST = {"fashion_mnist_mlp": 0.025, "pydoc_transformer": 0.005}
+BASE_BEST_RATES = {"fashion_mnist_mlp": 0.025, "pydoc_transformer": 0.005}
 
 
 def arms(workload: str) -> list[Arm]:
@@ -79,7 +79,7 @@ def arms(workload: str) -> list[Arm]:
     highest = rates[-1]
     cases = [(name, rate, FIRST_SEEDS) for rate in rates for name in (BASE, DEFAULT)]
     if workload in CHOOSING:
-        cases += [(name, BEST[workload], FIRST_SEEDS) for name in SETTINGS]
+        cases += [(name, BASE_BEST_RATES[workload], FIRST_SEEDS) for name in SETTINGS]
         cases += [(name, highest, FIRST_SEEDS) for name in ALL]
         cases += [(name, highest, MORE_SEEDS) for name in (BASE, *SOONER)]
     return [

@@ -118,5 +118,5 @@ def settings(seed: int) -> dict:
 
 # Every angle is a reason to drop: then only the doubling of the run holds drops back.
 EAGER = {"max_angle": 1e-3, "patience": 1, "first_check": 1}
-# Of checks 1, 2, 3, 4, 6, 8, 12, 18, 26 steps into each phase.
-EAGER_DROPS = (3, 6, 12, 24, 50)
+# Of checks 1, 2, ..., 12, 15, 19, 23, 29 steps into each phase.
+EAGER_DROPS = (3, 6, 12, 24, 53)

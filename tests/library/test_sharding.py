@@ -293,7 +293,7 @@ def test_checks_gather_nothing_and_equal_one_device(mesh):
 
 
 @one_mesh
-def test_a_whole_run_of_the_default_drops_where_the_reference_does(mesh):
+def test_a_whole_run_drops_where_the_reference_does(mesh):
     rate, steps, options = 0.5, 200, {"n_0": 4, "patience": 1, "q": 1.5}
     start, curvature, noise = noisy_quadratic(0, steps, 1)
     x, curvatures = flat(start), flat(curvature)

@@ -5,7 +5,7 @@ from experiments.report.anytime import (
     at_own_rate,
     methods_table,
     own_rates_table,
-    stops_table,
+    rivals_table,
     summary_table,
 )
 from experiments.report.autodrop_parts import (
@@ -88,7 +88,7 @@ def test_the_summary_has_the_error_at_its_best_at_shared_rates_and_at_the_worst(
 
 
 def test_autodrop_is_set_beside_others_at_its_own_rate_and_over_shared_ones():
-    own, guess = (stops_table(THREE, by).splitlines()[-1] for by in ("own", "guess"))
+    own, guess = (rivals_table(THREE, by).splitlines()[-1] for by in ("own", "guess"))
     # 1 - 2 and 1 - 3; 1 - 0.5 and 1 - 1.5. Over 0.1 and 0.2: 2.5 - 4 and 2.5 - 4.5,
     # then 2.5 - 2.5 and 2.5 - 4.5.
     assert own == "| `digits_mlp` |  |  | -1.50 ± 0.71 |  |  | +0.00 ± 0.71 |"
