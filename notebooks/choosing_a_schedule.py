@@ -53,7 +53,8 @@ from autodrop_optax.refinement import (
     refine_schedule,
 )
 from experiments.data.digits import load_digits
-from experiments.report.anytime import StoppedRun, requirements
+from experiments.report.anytime import StoppedRun
+from experiments.report.anytime_figures import requirements
 from experiments.report.csv_file import read_csv
 from experiments.report.outcome import Outcome
 from experiments.report.pages import STUDIES

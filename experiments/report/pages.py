@@ -11,6 +11,7 @@ from pathlib import Path
 from experiments.errors import UserError
 from experiments.report import anytime, batch_norm, windowed
 from experiments.report.anytime import StoppedRun
+from experiments.report.anytime_figures import draw_figures
 from experiments.report.autodrop_parts import (
     BASE,
     DEFAULT,
@@ -230,4 +231,4 @@ def report() -> None:
         if new != text:
             page.write_text(new)
         print(f"{page.relative_to(ROOT)}: {'changed' if new != text else 'as it was'}")
-    anytime.draw_figures(read_csv(STUDIES / "anytime.csv", StoppedRun), STUDIES)
+    draw_figures(read_csv(STUDIES / "anytime.csv", StoppedRun), STUDIES)

@@ -31,10 +31,10 @@ from pathlib import Path
 from experiments.report import held_out
 from experiments.report.anytime import (
     StoppedRun,
-    draw_figures,
     own_rates_table,
     rates_table,
 )
+from experiments.report.anytime_figures import draw_figures
 from experiments.report.csv_file import read_csv, write_csv
 from experiments.run.environment import write_provenance
 from experiments.schedules import SCHEDULES
