@@ -11,7 +11,8 @@ from experiments.report.tables import markdown_table
 
 Errors = Mapping[float, Mapping[int, float]]  # by rate and seed
 RIVAL = "linear_decay"
-HORIZONS = (0.25, 0.5, 1.0)  # of what must be told the end
+# Where what must be told the end is run to, as parts of the workload's length.
+HORIZONS = (0.25, 0.5, 1.0)
 
 STYLES = {  # label, colour, line
     "autodrop": ("AutoDrop, told nothing", COLORS[0], "-"),
@@ -110,7 +111,6 @@ def rivals_table(rows: Sequence[StoppedRun], by: str) -> str:
     for workload in dict.fromkeys(row.workload for row in rows):
         groups = by_method([row for row in rows if row.workload == workload])
         shared = shared_rates(groups)
-
         errors_of = {"own": own_errors, "guess": partial(mean_errors, rates=shared)}[by]
         cells = (
             difference(differences(groups, "autodrop", other, stop, errors_of))
@@ -178,20 +178,20 @@ def methods_table(rows: Sequence[StoppedRun], rival: str = RIVAL) -> str:
     """
     rows = one_name(rows)
     workloads = list(dict.fromkeys(row.workload for row in rows))
-    own: dict[tuple[str, str], dict[int, tuple[float, float]]] = {}
+    own: dict[tuple[str, str], dict[int, float]] = {}
     for workload in workloads:
         groups = by_method([row for row in rows if row.workload == workload])
         for (name, stop), errors in groups.items():
             if stop == 1:
-                own[name, workload] = at_own_rate(errors)
+                own[name, workload] = own_errors(errors)
 
     def cell(name: str, workload: str) -> str:
         found, there = own.get((name, workload)), own.get((rival, workload), {})
         if not found:
             return ""
         shared = sorted(found.keys() & there.keys()) if name != rival else []
-        less = [found[seed][1] - there[seed][1] for seed in shared]
-        text = mean_sd(error for _, error in found.values())
+        less = [found[seed] - there[seed] for seed in shared]
+        text = mean_sd(found.values())
         if len(less) > 1 and told_apart(less):
             mark = "**" if statistics.mean(less) < 0 else "*"
             text = f"{mark}{text}{mark}"

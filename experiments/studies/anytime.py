@@ -30,6 +30,7 @@ from pathlib import Path
 
 from experiments.report import held_out
 from experiments.report.anytime import (
+    HORIZONS,
     StoppedRun,
     own_rates_table,
     rates_table,
@@ -47,7 +48,6 @@ from experiments.task.workloads import WORKLOADS
 
 TABLE = "anytime.csv"
 STOPS = (1 / 8, 1 / 4, 1 / 2, 1.0)  # of the workload's length here
-HORIZONS = (1 / 4, 1 / 2, 1.0)  # of a schedule that must be told the end
 
 # Passes over the training examples: a run takes about half a minute of one core.
 EPOCHS = {

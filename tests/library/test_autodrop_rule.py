@@ -1,7 +1,9 @@
 """The rule of autodrop, against the reference and against exact values."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from autodrop_runs import SIZE, STEPS, motion, settings, watch, watch_reference
 from reference_autodrop import random_walk_angle, white_noise_angle
@@ -151,6 +153,23 @@ def test_gradient_descent_never_drops(rate):
     course = watch(path[0], path)
     assert not course.drops
     assert course.angles[-1, 1] < 40
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_momentum_swings_about_without_noise_and_drops(rate):
+    # As docs/how-it-works.md says; the run must double for each drop.
+    curvature = jnp.logspace(-1, 0, 50)
+    optimizer = optax.chain(optax.sgd(rate, momentum=0.9), autodrop())
+
+    def step(carry, _):
+        params, state = carry
+        updates, state = optimizer.update(curvature * params, state, params)
+        return (optax.apply_updates(params, updates), state), None
+
+    params = jnp.full(50, 3.0)
+    carry = params, optimizer.init(params)
+    (_, state), _ = jax.lax.scan(step, carry, length=600)
+    assert autodrop_metrics(state)["num_drops"] in (2, 3)
 
 
 def test_a_walk_with_drift_drops_when_the_drift_ends():
