@@ -2,12 +2,10 @@
 
 The rules were written before the runs. Runs are half as long as the workload's, and
 what must be told the end is told that. Tried are linear decay's best rate of the study
-of stops and its neighbours, then the neighbours of the method's own best, until it has
-both or is one beyond an end of the grid: the command is given again while it finds more
-to run.
+of stops and those a factor of 2 beside it, then those beside the method's own best,
+until both are there: the command is given again while it finds more to run.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.errors import choose
@@ -25,7 +23,6 @@ def arms(workload: str) -> list[Arm]:
     """The methods at the rates to try so far, without a tenth held out."""
     grid = choose(anytime.RATES, "workload of this study", workload)
     first = anytime.best_rates(workload, RESULTS).get("linear_decay", grid[2])
-    grid = (grid[0] / 2, *grid, 2 * grid[-1])
     own = held_out.best_rates(RESULTS / anytime.RATES_TABLE, workload)
     return [
         Arm(
@@ -39,14 +36,13 @@ def arms(workload: str) -> list[Arm]:
             length=0.5,
         )
         for name in anytime.OTHERS
-        for rate in sorted({*around(first, grid), *around(own.get(name, first), grid)})
+        for rate in sorted({*around(first), *around(own.get(name, first))})
     ]
 
 
-def around(rate: float, grid: Sequence[float]) -> Sequence[float]:
-    """A rate and its neighbours in a grid."""
-    at = grid.index(rate)
-    return grid[max(0, at - 1) : at + 2]
+def around(rate: float) -> tuple[float, float, float]:
+    """A rate and those a factor of 2 beside it."""
+    return rate / 2, rate, 2 * rate
 
 
 def report(runs: Runs, results: Path) -> None:
