@@ -6,6 +6,8 @@ from typing import Any, TypeVar, cast
 import jax
 import orbax.checkpoint as ocp
 
+from experiments.errors import UserError
+
 State = TypeVar("State")
 
 
@@ -21,6 +23,7 @@ class Checkpoints:
             max_to_keep=2, cleanup_tmp_directories=True
         )
         # Orbax asks for an absolute path.
+        self._folder = folder
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     def __enter__(self) -> "Checkpoints":
@@ -52,11 +55,14 @@ class Checkpoints:
 
         Args:
           like: a state of the same structure, shapes and dtypes.
+
+        Raises:
+          UserError: the checkpoint is of another state.
         """
         number = self._manager.latest_step()
         if number is None:
             return like
-        return cast(State, self._manager.restore(number, args=_restore(like)))
+        return cast(State, self._restore(number, _restored_as(like)))
 
     def restore_latest_with_reader(
         self, like: State
@@ -65,14 +71,23 @@ class Checkpoints:
         number = self._manager.latest_step()
         if number is None:
             return like, None
-        saved = self._manager.restore(
+        saved = self._restore(
             number,
-            args=ocp.args.Composite(
-                state=_restore(like), reader=ocp.args.JsonRestore()
-            ),
+            ocp.args.Composite(state=_restored_as(like), reader=ocp.args.JsonRestore()),
         )
         return cast(State, saved["state"]), saved["reader"]
 
+    def _restore(self, number: int, args: Any) -> Any:
+        try:
+            return self._manager.restore(number, args=args)
+        except ValueError as error:
+            raise UserError(
+                f"{self._folder} holds a checkpoint of another state, as another"
+                " version of autodrop_optax or of a model may have made it: go on with"
+                " the versions in environment.json beside it, or move the run's folder"
+                " away and begin anew."
+            ) from error
 
-def _restore(like: object) -> ocp.args.StandardRestore:
+
+def _restored_as(like: object) -> ocp.args.StandardRestore:
     return ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, like))

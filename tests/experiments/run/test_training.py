@@ -202,6 +202,17 @@ def test_resuming_with_other_data_names_the_difference(
         train(CONFIG, run_folder, change(digits), resume=True)
 
 
+def test_a_checkpoint_of_another_state_is_an_error_with_a_remedy(run_folder, digits):
+    like, _ = set_up(CONFIG, digits)
+    longer = jax.tree.map(lambda leaf: np.zeros((2, *np.shape(leaf))), like)
+    for other in (longer, {"params": np.zeros(3)}):
+        with (
+            Checkpoints(run_folder / "checkpoints") as checkpoints,
+            pytest.raises(UserError, match=r"another state.*begin anew"),
+        ):
+            checkpoints.restore_latest(other)
+
+
 def test_resuming_with_another_recipe_names_the_difference(
     run_folder, digits, monkeypatch
 ):
