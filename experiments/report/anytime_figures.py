@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from experiments.report import figures
@@ -124,7 +123,6 @@ def _panels(rows: Sequence[StoppedRun]) -> tuple[Figure, dict[Axes, str]]:
     columns = min(3, len(workloads))
     lines = -(-len(workloads) // columns)
     figure = Figure(figsize=(3.6 * columns, 3.0 * lines + 0.5), layout="constrained")
-    FigureCanvasAgg(figure)
     grid = figure.subplots(lines, columns, squeeze=False).ravel()
     for panel in grid[len(workloads) :]:
         panel.set_visible(False)

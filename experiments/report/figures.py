@@ -19,7 +19,7 @@ def compare(runs: Mapping[str, Sequence[Row]], title: str) -> Figure:
       title: says what was trained.
 
     Returns:
-      The figure, with its canvas.
+      The figure.
     """
     return plot_history(
         {name: columns(rows) for name, rows in runs.items()},

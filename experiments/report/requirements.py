@@ -6,7 +6,6 @@ from statistics import mean, stdev
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from autodrop_optax.plot import COLORS
@@ -89,7 +88,6 @@ def requirements_figure(
     height = 0.22 * len(order) + 0.4 * len(by_level) + 1.0
     width = 3.6 + (3.6 if len(tables) < 4 else 2.2) * len(tables)
     figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(
         len(by_level),
         len(tables),

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple, TypeVar
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from autodrop_optax.plot import COLORS
@@ -166,7 +165,6 @@ def rates_figure(runs: Mapping[tuple[str, str, int], Sequence[Row]]) -> Figure:
         all seeds is drawn, the controls of the first.
     """
     figure = Figure(figsize=(7.2, 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
     workloads = list(dict.fromkeys(workload for workload, *_ in runs))
     panels = figure.subplots(1, len(workloads), sharey=True, squeeze=False)[0]
     for panel, workload in zip(panels, workloads, strict=True):

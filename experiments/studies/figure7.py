@@ -4,7 +4,6 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from autodrop_optax.plot import COLORS
@@ -19,7 +18,6 @@ from experiments.studies.study import Runs, Study
 def report(runs: Runs, results: Path) -> None:
     """The mean epoch of the lowest test error: bars."""
     figure = Figure(figsize=(7.2, 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
     panel = figure.subplots()
     arms = list(dict.fromkeys(run.label for run in runs.finished))
     width = 0.8 / len(arms)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from autodrop_optax.plot import COLORS
@@ -61,7 +60,6 @@ def draw(finished: Sequence[FinishedRun], workload: str) -> Figure:
       right all second runs.
     """
     figure = Figure(figsize=(7.2, 3.0), layout="constrained")
-    FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     labels = dict.fromkeys(run.label for run in finished if run.planned.first)
     for color, name in zip(COLORS, labels, strict=False):

@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 import matplotlib.figure
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from experiments.theory.moments import (
     effective_dimension,
@@ -230,7 +229,6 @@ def draw(curves: Sequence[Binned], levels: Sequence[Level]) -> matplotlib.figure
     """Draws loss and angle, a column for each spectrum, a colour for each rate."""
     spectra = list(dict.fromkeys(level.spectrum for level in levels))
     figure = matplotlib.figure.Figure(figsize=(9.6, 5), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(2, len(spectra), sharex=True, sharey="row", squeeze=False)
     for (top, bottom), spectrum in zip(panels.T, spectra, strict=True):
         top.set_title(SPECTRUM_LABELS[spectrum], fontsize=10)

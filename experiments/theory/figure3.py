@@ -29,7 +29,6 @@ import jax.numpy as jnp
 import matplotlib.figure
 import numpy as np
 import optax
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy import stats
 
 from autodrop_optax import epoch_autodrop
@@ -309,7 +308,6 @@ def draw(
       lines: what :func:`waits` returned.
     """
     figure = matplotlib.figure.Figure(figsize=(9.6, 6.4), layout="constrained")
-    FigureCanvasAgg(figure)
     (course, angle), (period, wait) = figure.subplots(2, 2)
 
     with_floor = results[0]

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import matplotlib.figure
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from experiments.theory.angular_model import (
     AngularModel,
@@ -176,7 +175,6 @@ def course(rates: np.ndarray, tau: float) -> Course:
 def draw(lines: Sequence[Held]) -> matplotlib.figure.Figure:
     """Draws Figure 4, Figure 5 in two panels, and kappa_1 as n grows."""
     figure = matplotlib.figure.Figure(figsize=(9, 6.4), layout="constrained")
-    FigureCanvasAgg(figure)
     (model, kappa), (velocity, rate) = figure.subplots(2, 2)
     t = np.arange(400)
     for alpha, color in zip((0.5, 0.25, 0.1, 0.04), COLORS, strict=False):

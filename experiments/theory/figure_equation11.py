@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import matplotlib.figure
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from experiments.theory.equation11_fit import (
     Angles,
@@ -76,7 +75,6 @@ def draw(angles: Sequence[Angles], fits: Sequence[Fit]) -> matplotlib.figure.Fig
     """Draws losses, angles with equation 11, and levels; a row for each workload."""
     workloads = list(dict.fromkeys(a.workload for a in angles))
     figure = matplotlib.figure.Figure(figsize=(8.8, 5.4), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(len(workloads), 3, squeeze=False)
     for (loss, angle, level), workload in zip(panels, workloads, strict=True):
         own = [a for a in angles if a.workload == workload]

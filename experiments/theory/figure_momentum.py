@@ -9,7 +9,6 @@ import matplotlib.figure
 import numpy as np
 import optax
 from jax import lax
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from experiments.theory.momentum import unified_momentum
 from experiments.theory.output import table, write
@@ -101,7 +100,6 @@ def differences() -> tuple[list[Difference], dict[str, np.ndarray]]:
 def draw(trajectories: dict[str, np.ndarray]) -> matplotlib.figure.Figure:
     """Draws the distance from the optimum of the three methods."""
     figure = matplotlib.figure.Figure(figsize=(6.4, 3.4), layout="constrained")
-    FigureCanvasAgg(figure)
     panel = figure.subplots()
     for (method, points), color in zip(trajectories.items(), COLORS, strict=True):
         panel.plot(np.linalg.norm(points, axis=1), color=color, lw=1.3, label=method)

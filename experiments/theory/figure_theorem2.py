@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import matplotlib.figure
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from experiments.theory import quadratics
 from experiments.theory.convex import PROBLEMS, Method, run
@@ -277,7 +276,6 @@ def draw(curves: Sequence[Curve]) -> matplotlib.figure.Figure:
     columns = list(dict.fromkeys(curve.problem for curve in curves))
     labels = ("heavy ball", "Nesterov", "gradient descent")
     figure = matplotlib.figure.Figure(figsize=(9, 7.2), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(len(rows), len(columns), sharex=True, squeeze=False)
     for row, column in itertools.product(rows, columns):
         panel = panels[rows.index(row), columns.index(column)]

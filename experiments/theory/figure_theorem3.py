@@ -20,7 +20,6 @@ from typing import NamedTuple
 
 import matplotlib.figure
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from experiments.theory import figure_algorithm2, quadratics
 from experiments.theory.convex import PROBLEMS, Method, run
@@ -224,7 +223,6 @@ def simulated(
 def draw(slopes: Sequence[Slope], curves: Sequence[Curve]) -> matplotlib.figure.Figure:
     """Draws the gaps, a panel for each schedule, and all slopes in one."""
     figure = matplotlib.figure.Figure(figsize=(8.8, 5.6), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(2, 3)
     names = list(dict.fromkeys(curve.sequence for curve in curves))
     problems = list(dict.fromkeys(curve.problem for curve in curves))

@@ -23,7 +23,7 @@ def write(
     Args:
       out: folder, made if it is not there.
       name: of the figure.
-      figure: with its canvas.
+      figure: to draw.
       header: the CSV's column names.
       rows: its lines, of texts and numbers; floats are written with 6 digits.
     """

@@ -24,7 +24,6 @@ import jax
 import jax.numpy as jnp
 import matplotlib.figure
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy import stats
 
 from experiments.theory.moments import (
@@ -298,7 +297,6 @@ def draw(
 ) -> matplotlib.figure.Figure:
     """Draws errors where converged, errors against distance, and the bias."""
     figure = matplotlib.figure.Figure(figsize=(9.6, 6.4), layout="constrained")
-    FigureCanvasAgg(figure)
     (inner, angle), (distance, bias) = figure.subplots(2, 2)
     for rate, color in zip(GRID_RATES, COLORS, strict=True):
         at = [

@@ -4,7 +4,6 @@ import csv
 
 import matplotlib.figure
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from experiments.theory.output import table, write
 
@@ -17,7 +16,6 @@ HEADER = ("name", "holds", "n", "steps", "x", "y")
 
 def test_a_picture_and_a_table(tmp_path):
     figure = matplotlib.figure.Figure()
-    FigureCanvasAgg(figure)
     write(tmp_path / "new", "it", figure, HEADER, ROWS)
     assert (tmp_path / "new" / "it.png").read_bytes().startswith(b"\x89PNG")
     with (tmp_path / "new" / "it.csv").open(newline="") as file:
