@@ -6,6 +6,8 @@ from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from experiments.errors import UserError
+
 R = TypeVar("R", bound=tuple)
 
 
@@ -43,17 +45,26 @@ def read_csv(path: Path, kind: type[R]) -> list[R]:
       kind: with fields of str, bool, int and float.
 
     Raises:
-      ValueError: the columns are others.
+      UserError: the columns are others.
     """
     types = kind.__annotations__
     with path.open(newline="") as file:
         reader = csv.DictReader(file)
         if list(reader.fieldnames or []) != list(types):
-            raise ValueError(f"{path} has other columns than {kind.__name__}.")
+            raise UserError(
+                f"{path} has the columns {', '.join(reader.fieldnames or ['none'])} and"
+                f" not {', '.join(types)}: delete it and make it anew, or choose"
+                " another folder with --results."
+            )
         return [
             kind(**{name: _value(types[name], text) for name, text in line.items()})
             for line in reader
         ]
+
+
+def read_csv_if_any(path: Path, kind: type[R]) -> list[R]:
+    """As :func:`read_csv`; no lines where there is no table."""
+    return read_csv(path, kind) if path.exists() else []
 
 
 def _value(kind: type, text: str) -> Any:

@@ -39,11 +39,11 @@ from experiments.report.hard_cases import (
     cases_table,
     stops_table,
 )
+from experiments.report.held_out import tuning_table
 from experiments.report.outcome import Outcome
 from experiments.report.requirements import requirements_table
 from experiments.report.statistics import mean_sd
 from experiments.report.tables import markdown_table
-from experiments.report.tuning import tuning_table
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "experiments" / "results"

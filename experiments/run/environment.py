@@ -53,21 +53,23 @@ def _commit() -> str:
 
 
 def write_provenance(
-    path: Path, module: str = "experiments", parts: Iterable[str] = ()
+    path: Path, part: str | None = None, commits: Iterable[str] = ()
 ) -> None:
     """Writes beside a table, as .json, what command made it and where.
 
     Args:
       path: of the table.
-      module: what was run, with the arguments of this process.
-      parts: of a table that several commands make: the parts that this one made, each
-        with a record of its own beside those that are there.
+      part: of a table that several commands make: what of it this one made, with a
+        record of its own beside those that are there.
+      commits: of the code that made the runs; by default that of this process.
     """
     arguments = [shlex.quote(argument) for argument in sys.argv[1:]]
-    command = " ".join(["python -m", module, *arguments])
+    command = " ".join(["python -m experiments", *arguments])
     record = {"command": command, **environment()}
+    if commits:
+        record["commit"] = ", ".join(commits)
     file = path.with_suffix(".json")
-    if parts:
+    if part is not None:
         there = json.loads(file.read_text()) if file.exists() else {}
-        record = there | dict.fromkeys(parts, record)
+        record = there | {part: record}
     file.write_text(json.dumps(record, indent=2) + "\n")

@@ -28,6 +28,7 @@ is stopped early.
 import statistics
 from pathlib import Path
 
+from experiments.errors import choose
 from experiments.report import held_out
 from experiments.report.anytime import (
     HORIZONS,
@@ -36,13 +37,13 @@ from experiments.report.anytime import (
     rates_table,
 )
 from experiments.report.anytime_figures import draw_figures
-from experiments.report.csv_file import read_csv, write_csv
-from experiments.run.environment import write_provenance
+from experiments.report.csv_file import read_csv_if_any
 from experiments.schedules import SCHEDULES
 from experiments.schedules.schedule import Schedule
 from experiments.schedules.schedule_free import ScheduleFreeAdamW
 from experiments.studies.plan import Arm, FinishedRun
 from experiments.studies.study import RESULTS, Runs, Study
+from experiments.studies.tables import add_to_table
 from experiments.task.config import RunConfig
 from experiments.task.workloads import WORKLOADS
 
@@ -118,17 +119,15 @@ def methods_of(workload: str) -> dict[str, tuple[float, ...]]:
     }
 
 
-def rates_of(name: str, workload: str, results: Path) -> tuple[float | None, ...]:
+def rates_of(name: str, workload: str, results: Path) -> tuple[float, ...]:
     """The rates of one of METHODS.
 
     Args:
       name: of its schedule.
-      workload: its name; one without a grid has its recipe's rate, None.
+      workload: its name.
       results: where the table is, from which schedule-free's grid grows.
     """
-    if workload not in RATES:
-        return (None,)
-    grid = RATES[workload]
+    grid = choose(RATES, "workload of this study", workload)
     if not name.startswith("schedule_free"):
         return grid
     means = errors_by_rate(workload, results).get(name, {})
@@ -138,14 +137,12 @@ def rates_of(name: str, workload: str, results: Path) -> tuple[float | None, ...
     return rates
 
 
-def stopping(
-    name: str, rate: float | None, length: float, seeds: tuple[int, ...]
-) -> Arm:
+def stopping(name: str, rate: float, length: float, seeds: tuple[int, ...]) -> Arm:
     """A method that is evaluated where one may stop.
 
     Args:
       name: of its schedule.
-      rate: None: that of the workload's recipe.
+      rate: of its runs.
       length: where it is run to, as a part of the workload's length.
       seeds: its own; none: the study's.
     """
@@ -153,7 +150,7 @@ def stopping(
     told = schedule.requires.total_steps
     held = 0.1 if schedule.requires.validation else 0.0
     return Arm(
-        f"anytime-{name}-{label_of(rate)}-{length:g}",
+        f"anytime-{name}-{rate:g}-{length:g}",
         RunConfig(schedule=schedule, learning_rate=rate, validation_fraction=held),
         length=length,
         stops=(1.0,) if told else STOPS,
@@ -161,14 +158,9 @@ def stopping(
     )
 
 
-def label_of(rate: float | None) -> str:
-    """What stands for a rate in the name of a run; None is the workload's own."""
-    return "own" if rate is None else f"{rate:g}"
-
-
-def schedule_of(name: str, rate: float | None) -> Schedule:
+def schedule_of(name: str, rate: float) -> Schedule:
     """A schedule; one with a rate of its own in place of the recipe's gets it."""
-    if name == "schedule_free_adamw" and rate is not None:
+    if name == "schedule_free_adamw":
         return ScheduleFreeAdamW(rate=rate)
     return SCHEDULES[name]()
 
@@ -189,9 +181,8 @@ def best_rates(workload: str, results: Path) -> dict[str, float]:
 
 def errors_by_rate(workload: str, results: Path) -> dict[str, dict[float, float]]:
     """Mean errors at the full length, over the study's seeds, by method and rate."""
-    path = results / TABLE
     errors: dict[str, dict[float, list[float]]] = {}
-    for row in read_csv(path, StoppedRun) if path.exists() else []:
+    for row in read_csv_if_any(results / TABLE, StoppedRun):
         here = (row.workload, row.horizon) == (workload, 1.0)
         if here and row.schedule in methods_of(workload) and row.seed in STUDY.seeds:
             cells = errors.setdefault(row.schedule, {})
@@ -233,18 +224,13 @@ def rows_of(run: FinishedRun, full: int) -> list[StoppedRun]:
 
 def report(runs: Runs, results: Path) -> None:
     """Adds the runs to the table, prints what it says, draws the figures."""
-    path = results / TABLE
-    found = {}
+    found: list[StoppedRun] = []
     for workload in runs.workloads:
         finished = runs.of(workload)
         full = max(run.config.epochs for run in finished)
-        for row in (row for run in finished for row in rows_of(run, full)):
-            found[row[:5]] = row
-    there = {r[:5]: r for r in read_csv(path, StoppedRun)} if path.exists() else {}
-    rows = sorted((there | found).values(), key=order)
-    write_csv(path, StoppedRun._fields, rows)
-    write_provenance(path, parts=runs.workloads)
-    print(f"table: {path}")
+        found += (row for run in finished for row in rows_of(run, full))
+    path = results / TABLE
+    rows = add_to_table(path, StoppedRun, found, runs, named_by=5, order=order)
     for workload in dict.fromkeys(row.workload for row in rows):
         print(f"\n{workload}: error in %\n")
         here = [row for row in rows if row.workload == workload]

@@ -10,12 +10,11 @@ from pathlib import Path
 
 from experiments.errors import choose
 from experiments.report import held_out
-from experiments.report.csv_file import read_csv, write_csv
 from experiments.report.held_out import HeldOutRun
-from experiments.run.environment import write_provenance
 from experiments.studies import anytime
 from experiments.studies.plan import Arm
 from experiments.studies.study import RESULTS, Runs, Study
+from experiments.studies.tables import add_to_table
 from experiments.task.config import RunConfig
 
 
@@ -26,7 +25,7 @@ def arms(workload: str) -> list[Arm]:
     own = held_out.best_rates(RESULTS / anytime.RATES_TABLE, workload)
     return [
         Arm(
-            f"anytime_rates-{name}-{anytime.label_of(rate)}",
+            f"anytime_rates-{name}-{rate:g}",
             RunConfig(
                 schedule=anytime.schedule_of(name, rate),
                 learning_rate=rate,
@@ -47,8 +46,6 @@ def around(rate: float) -> tuple[float, float, float]:
 
 def report(runs: Runs, results: Path) -> None:
     """Adds the errors to the table."""
-    path = results / anytime.RATES_TABLE
-    there = read_csv(path, HeldOutRun) if path.exists() else []
     found = [
         HeldOutRun(
             run.config.workload,
@@ -59,10 +56,7 @@ def report(runs: Runs, results: Path) -> None:
         )
         for run in runs.finished
     ]
-    rows = {row[:4]: row for row in (*there, *found)}
-    write_csv(path, HeldOutRun._fields, sorted(rows.values()))
-    write_provenance(path, parts=runs.workloads)
-    print(f"table: {path}")
+    add_to_table(results / anytime.RATES_TABLE, HeldOutRun, found, runs, named_by=4)
 
 
 STUDY = Study(

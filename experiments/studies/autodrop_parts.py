@@ -36,14 +36,14 @@ from experiments.report.autodrop_parts import (
     rows_of_look,
     settings_table,
 )
-from experiments.report.csv_file import read_csv, write_csv
-from experiments.run.environment import write_provenance
+from experiments.report.csv_file import read_csv_if_any
 from experiments.schedules.autodrop import AutoDrop
 from experiments.schedules.autodrop_variant import AutoDropVariant
 from experiments.schedules.fixed_drops import FixedDrops
 from experiments.studies import anytime
 from experiments.studies.plan import Arm
 from experiments.studies.study import RESULTS, Runs, Study
+from experiments.studies.tables import add_to_table
 from experiments.task.config import RunConfig
 
 TABLE = "autodrop_parts.csv"
@@ -126,10 +126,9 @@ def fixed_times(workload: str, rate: float) -> dict[tuple[float, ...], tuple[int
     Returns:
       Seeds by fractions of the run.
     """
-    path = RESULTS / TABLE
     drops = {
         row.seed: row.drops
-        for row in (read_csv(path, StoppedRun) if path.exists() else [])
+        for row in read_csv_if_any(RESULTS / TABLE, StoppedRun)
         if row[:3] == (workload, DEFAULT, rate) and row.horizon == 1
     }
     found: dict[tuple[float, ...], tuple[int, ...]] = {}
@@ -143,20 +142,19 @@ def fixed_times(workload: str, rate: float) -> dict[tuple[float, ...], tuple[int
 
 def report(runs: Runs, results: Path) -> None:
     """Adds the runs to the table and prints what each setting changes."""
-    path = results / TABLE
-    there = read_csv(path, StoppedRun) if path.exists() else []
-    rows = {row[:5]: row for row in there}
-    for run in runs.finished:
-        for row in anytime.rows_of(run, STUDY.epochs[run.config.workload]):
-            row = row._replace(schedule=setting_of(run.label))
-            rows[row[:5]] = row
-    order = [*ALL, FIXED_TIMES]
-    lines = sorted(
-        rows.values(), key=lambda row: (row[0], order.index(row[1]), *row[2:])
+    settings = [*ALL, FIXED_TIMES]
+    lines = add_to_table(
+        results / TABLE,
+        StoppedRun,
+        [
+            row._replace(schedule=setting_of(run.label))
+            for run in runs.finished
+            for row in anytime.rows_of(run, run.config.epochs)
+        ],
+        runs,
+        named_by=5,
+        order=lambda row: (row[0], settings.index(row[1]), *row[2:]),
     )
-    write_csv(path, StoppedRun._fields, lines)
-    write_provenance(path, parts=runs.workloads)
-    print(f"table: {path}")
     for look in ("first", "second"):
         print(f"\n{settings_table(rows_of_look(lines, look))}")
     print(f"\n{pair_table(rows_of_look(lines, 'third'), BASE, DEFAULT)}")

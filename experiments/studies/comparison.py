@@ -4,7 +4,7 @@ from pathlib import Path
 
 from experiments.report import figures
 from experiments.report.comparison import TARGET, ComparedRun, by_schedule
-from experiments.report.csv_file import read_csv
+from experiments.report.csv_file import read_csv_if_any
 from experiments.report.requirements import requirements_figure
 from experiments.studies.plan import Arm, arm
 from experiments.studies.refinement import refined_arm
@@ -61,7 +61,7 @@ def report(runs: Runs, results: Path) -> None:
     for workload in dict.fromkeys((FIRST, TEXT, *runs.workloads)):
         path = results / f"{NAME.format(workload=workload)}.csv"
         known = {x.label: x.config.schedule_name for x in arms(workload)}
-        compared = read_csv(path, ComparedRun) if path.exists() else []
+        compared = read_csv_if_any(path, ComparedRun)
         # A table that stays as it is may have arms of other days.
         groups = by_schedule(compared)
         if groups and set(groups) <= set(known):

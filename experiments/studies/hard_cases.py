@@ -22,8 +22,7 @@ import optax
 
 from autodrop_optax import autodrop_restart
 from experiments.data.dataset import Dataset
-from experiments.errors import choose
-from experiments.report.csv_file import read_csv, write_csv
+from experiments.report.csv_file import read_csv_if_any, write_csv
 from experiments.report.hard_cases import (
     RECOMPUTED,
     STALE,
@@ -42,6 +41,9 @@ from experiments.task.recipe import Recipe
 from experiments.task.workloads import WORKLOADS
 
 TABLE = "hard_cases.csv"
+WORKLOAD = "fashion_mnist_mlp"
+BATCH_NORM_WORKLOAD = "fashion_mnist_resnet"
+EPOCHS = 12
 STOPS = (1 / 4, 1 / 2, 3 / 4, 1.0)
 METHODS = ("autodrop", "constant_average", "linear_decay")
 
@@ -227,25 +229,19 @@ def batch_norm_stops(
 
 def hard_cases(
     *,
-    workload: str = "fashion_mnist_mlp",
-    batch_norm_workload: str = "fashion_mnist_resnet",
     seeds: tuple[int, ...] = (0, 1, 2),
-    epochs: int = 12,
     data_dir: Path | None = None,
     results: Path = RESULTS,
 ) -> None:
     """What does AutoDrop do where training is disturbed or set up otherwise?
 
     Args:
-      workload: of all cases but BatchNorm's.
-      batch_norm_workload: of these.
       seeds: one run each, in each case.
-      epochs: of a run.
       data_dir: folder with Fashion-MNIST's four files.
       results: folder for the table; what is in it is not run again.
     """
     path = results / TABLE
-    rows = read_csv(path, HardRun) if path.exists() else []
+    rows = read_csv_if_any(path, HardRun)
     done = {(row.case, row.schedule, row.seed) for row in rows}
 
     def keep(found: Iterator[HardRun]) -> None:
@@ -255,15 +251,15 @@ def hard_cases(
         write_provenance(path)
         print(f"{rows[-1].case}, {rows[-1].schedule}, seed {rows[-1].seed}", flush=True)
 
-    dataset = choose(WORKLOADS, "workload", workload).load(data_dir)
+    dataset = WORKLOADS[WORKLOAD].load(data_dir)
     for seed in seeds:
         for name in CASES:
             for method in METHODS:
                 if (name, method, seed) not in done:
-                    keep(run_case(name, method, workload, dataset, seed, epochs))
-    dataset = choose(WORKLOADS, "workload", batch_norm_workload).load(data_dir)
+                    keep(run_case(name, method, WORKLOAD, dataset, seed, EPOCHS))
+    dataset = WORKLOADS[BATCH_NORM_WORKLOAD].load(data_dir)
     for seed in seeds:
         if (STALE, "autodrop", seed) not in done:
-            keep(batch_norm_stops(batch_norm_workload, dataset, seed, epochs))
+            keep(batch_norm_stops(BATCH_NORM_WORKLOAD, dataset, seed, EPOCHS))
     print(f"table: {path}\n\n{cases_table(rows)}")
     print(f"\n{stops_table(rows, (RECOMPUTED, STALE))}")

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments.errors import choose
-from experiments.report.tuning import tuned_rate
+from experiments.report.held_out import tuned_rate
 from experiments.run.devices import ALL_DEVICES, OnDevices, set_up_devices
 from experiments.run.distributed import is_primary
 from experiments.run.metrics import read_metrics
-from experiments.run.record import is_finished
+from experiments.run.record import is_finished, read_commit
 from experiments.studies.plan import Arm, FinishedRun, PlannedRun, plan
 from experiments.studies.queue import run_queue
 from experiments.task.workloads import WORKLOADS
@@ -26,6 +26,10 @@ class Runs(NamedTuple):
     def of(self, workload: str) -> list[FinishedRun]:
         """Those on one workload."""
         return [run for run in self.finished if run.config.workload == workload]
+
+    def commits(self, workload: str) -> list[str]:
+        """Those of the code that made the runs on one workload."""
+        return sorted({read_commit(run.planned.folder) for run in self.of(workload)})
 
     @property
     def workloads(self) -> list[str]:

@@ -1,11 +1,12 @@
-"""The table of a study: its runs compared with multi-step's error."""
+"""The table of a study: grown by several commands, or of runs compared."""
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 from experiments.report.comparison import TARGET, ComparedRun, summary_table
-from experiments.report.csv_file import read_csv, would_lose, write_csv
+from experiments.report.csv_file import read_csv_if_any, would_lose, write_csv
 from experiments.run.environment import write_provenance
 from experiments.run.record import read_commit
 from experiments.studies.plan import FinishedRun
@@ -13,6 +14,39 @@ from experiments.studies.study import Runs
 
 # The table of the study that has the error to reach among its own runs.
 OWN_TARGET = "{workload}"
+
+R = TypeVar("R", bound=tuple)
+
+
+def add_to_table(
+    path: Path,
+    kind: type[R],
+    found: Iterable[R],
+    runs: Runs,
+    *,
+    named_by: int,
+    order: Callable[[R], Any] | None = None,
+) -> list[R]:
+    """Adds lines to a table that several commands make, and says where it is.
+
+    Args:
+      path: of the table.
+      kind: the named tuple of its lines.
+      found: the new ones; they replace those that name the same.
+      runs: what these were made of, for the provenance of each workload.
+      named_by: how many of the first columns name a line.
+      order: key of the lines' order; by default they are sorted.
+
+    Returns:
+      All lines.
+    """
+    rows = {row[:named_by]: row for row in (*read_csv_if_any(path, kind), *found)}
+    lines = sorted(rows.values(), key=order)  # type: ignore[arg-type]
+    write_csv(path, kind._fields, lines)  # type: ignore[attr-defined]
+    for workload in runs.workloads:
+        write_provenance(path, workload, runs.commits(workload))
+    print(f"table: {path}")
+    return lines
 
 
 def write_tables(runs: Runs, results: Path, name: str = OWN_TARGET) -> None:
@@ -32,7 +66,7 @@ def write_tables(runs: Runs, results: Path, name: str = OWN_TARGET) -> None:
         if not compared:
             print(f"{workload}: no run of {TARGET} is finished, so no error to reach.")
             continue
-        there = read_csv(path, ComparedRun) if path.exists() else []
+        there = read_csv_if_any(path, ComparedRun)
         if would_lose(path, (r[:3] for r in there), (r[:3] for r in compared)):
             continue
         write_csv(path, ComparedRun._fields, compared, ".4f")
@@ -48,7 +82,7 @@ def tables(name: str) -> Callable[[Runs, Path], None]:
 def target_of(workload: str, results: Path) -> float | None:
     """Returns the mean final error of multi-step in the study of schedules."""
     path = results / f"{workload}.csv"
-    runs = read_csv(path, ComparedRun) if path.exists() else []
+    runs = read_csv_if_any(path, ComparedRun)
     finals = [run.final_error for run in runs if run.schedule == TARGET]
     return sum(finals) / len(finals) if finals else None
 

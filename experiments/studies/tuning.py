@@ -3,12 +3,17 @@
 import math
 from pathlib import Path
 
-from experiments.report.csv_file import read_csv, would_lose, write_csv
-from experiments.report.tuning import TUNING, TunedRun, tuned_rate, validation_errors
-from experiments.run.environment import write_provenance
+from experiments.report.held_out import (
+    TUNED,
+    TUNING,
+    HeldOutRun,
+    errors_by_rate,
+    tuned_rate,
+)
 from experiments.studies.plan import Arm, arm
 from experiments.studies.schedules import FIRST, LONGER
 from experiments.studies.study import Runs, Study
+from experiments.studies.tables import add_to_table
 from experiments.task.workloads import WORKLOADS
 
 FACTORS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)  # of the workload's rate
@@ -32,33 +37,32 @@ def grid(workload: str) -> list[float]:
 
 def report(runs: Runs, results: Path) -> None:
     """Writes the validation errors of all workloads; test errors are not looked at."""
-    path = results / TUNING
-    there = read_csv(path, TunedRun) if path.exists() else []
     found = [
-        TunedRun(
+        HeldOutRun(
             run.config.workload,
-            f"{run.config.learning_rate:g}",
+            run.config.schedule_name,
+            run.config.recipe(0).learning_rate,
             run.config.seed,
             run.rows[-1]["validation_error"],
         )
         for run in runs.finished
     ]
-    kept = [run for run in there if run.workload not in runs.workloads]
-    # The rates of all other studies come from here: a part does not replace the whole.
-    keys = ([run[:3] for run in lines] for lines in (there, kept + found))
-    if would_lose(path, *keys):
-        return
-    write_csv(path, TunedRun._fields, [*kept, *found], ".4f")
-    write_provenance(path, parts=runs.workloads)
+    path = results / TUNING
+    add_to_table(path, HeldOutRun, found, runs, named_by=4, order=order)
     for workload in runs.workloads:
         print(f"{workload}: final validation error in %, mean over seeds")
-        for rate, error in validation_errors(workload, results).items():
+        for rate, error in errors_by_rate(path, workload)[TUNED].items():
             print(f"  rate {rate:<8g} {error:.3f}")
         best = tuned_rate(workload, results)
         assert best is not None
         rates = grid(workload)
         if any(math.isclose(best, end) for end in (rates[0], rates[-1])):
             print(f"  {best:g} is at the end of the grid: widen it.")
+
+
+def order(row: HeldOutRun) -> tuple:
+    """The order of the table: workloads as they are listed."""
+    return list(WORKLOADS).index(row.workload), *row[1:]
 
 
 STUDY = Study(

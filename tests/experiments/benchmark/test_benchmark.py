@@ -115,6 +115,13 @@ def test_sides_take_turns_in_every_order():
     assert len(set(turns[-6:])) == 6
 
 
+def test_each_of_many_sides_is_first_sometimes():
+    calls = []
+    sides = {n: lambda n=n: calls.append(n) for n in range(8)}
+    compare(sides, 60)
+    assert set(calls[::8]) == set(range(8))
+
+
 @pytest.mark.parametrize("degrees", [1, 90, 179])
 def test_accuracy_of_the_kernel(degrees):
     trees = turning_leaves(10_000, 3, degrees)

@@ -76,13 +76,10 @@ def test_a_run_that_is_there_is_not_made_again(dataset, tmp_path, monkeypatch, c
         "batch_norm_stops",
         lambda *_: iter([HardRun(hard_cases.STALE, "autodrop", 0, 1.0, 3.0, 0)]),
     )
+    for name in ("WORKLOAD", "BATCH_NORM_WORKLOAD"):
+        monkeypatch.setattr(hard_cases, name, "digits_mlp")
     for _ in range(2):
-        hard_cases.hard_cases(
-            workload="digits_mlp",
-            batch_norm_workload="digits_mlp",
-            seeds=(0,),
-            results=tmp_path,
-        )
+        hard_cases.hard_cases(seeds=(0,), results=tmp_path)
     assert len(made) == len(set(made)) == 3 * len(CASES)
     assert "| as usual | 2.00 (1) | 2.00 (1) | 2.00 (1) |" in capsys.readouterr().out
 

@@ -1,6 +1,5 @@
 """Studies plan the runs that they say, and their tables are those of the runs."""
 
-import csv
 import json
 import math
 import re
@@ -13,7 +12,7 @@ from experiments.errors import UserError
 from experiments.report.anytime import StoppedRun
 from experiments.report.comparison import ComparedRun, summary_table
 from experiments.report.csv_file import read_csv, write_csv
-from experiments.report.tuning import tuned_rate
+from experiments.report.held_out import HeldOutRun, tuned_rate
 from experiments.schedules import SCHEDULES
 from experiments.studies import anytime
 from experiments.studies.autodrop_parts import MORE_SEEDS
@@ -77,19 +76,16 @@ def test_an_arm_is_a_preset_with_changes():
 
 
 def test_the_tuned_rate_is_the_best_on_examples_held_out(tmp_path):
-    with (tmp_path / "tuning.csv").open("w", newline="") as file:
-        csv.writer(file).writerows(
-            [
-                ("workload", "learning_rate", "seed", "validation_error"),
-                ("digits_mlp", 0.1, 0, 5.0),
-                ("digits_mlp", 0.1, 1, 7.0),
-                ("digits_mlp", 0.4, 0, 4.0),
-                ("digits_mlp", 0.4, 1, 8.0),
-                ("digits_mlp", 0.2, 0, 1.0),
-                ("digits_mlp", 0.2, 1, 12.0),
-                ("fashion_mnist_mlp", 0.2, 1, 0.0),
-            ]
-        )
+    rows = [
+        HeldOutRun("digits_mlp", "multistep", 0.1, 0, 5.0),
+        HeldOutRun("digits_mlp", "multistep", 0.1, 1, 7.0),
+        HeldOutRun("digits_mlp", "multistep", 0.4, 0, 4.0),
+        HeldOutRun("digits_mlp", "multistep", 0.4, 1, 8.0),
+        HeldOutRun("digits_mlp", "multistep", 0.2, 0, 1.0),
+        HeldOutRun("digits_mlp", "multistep", 0.2, 1, 12.0),
+        HeldOutRun("fashion_mnist_mlp", "multistep", 0.2, 1, 0.0),
+    ]
+    write_csv(tmp_path / "tuning.csv", HeldOutRun._fields, rows)
     # 0.1 and 0.4 are equal: the lower.
     assert tuned_rate("digits_mlp", tmp_path) == 0.1
     assert tuned_rate("other", tmp_path) is None
@@ -230,6 +226,36 @@ def test_the_table_of_stops_has_a_line_for_each_and_keeps_what_others_made(tmp_p
     ]
     for name in ("anytime.png", "anytime_rates.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_provenance_names_the_commits_of_the_runs_workload_by_workload(tmp_path):
+    runs = [
+        anytime_run("linear_decay", (length,), length, {length: 3}, tmp_path)
+        for length in (4, 8)
+    ]
+    for run, commit in zip(runs, ("b", "a"), strict=True):
+        run.planned.folder.mkdir()
+        text = json.dumps({"commit": commit})
+        (run.planned.folder / "environment.json").write_text(text)
+    (tmp_path / "anytime.json").write_text('{"diamonds_mlp": {"commit": "c"}}')
+    STUDIES["anytime"].report(Runs(runs), tmp_path)
+    made = json.loads((tmp_path / "anytime.json").read_text())
+    assert {name: record["commit"] for name, record in made.items()} == {
+        "diamonds_mlp": "c",
+        "digits_mlp": "a, b",
+    }
+
+
+@pytest.mark.parametrize("name", ["anytime", "anytime_rates", "autodrop_parts"])
+def test_studies_of_stops_say_which_workloads_they_have(name):
+    with pytest.raises(UserError, match=r"'cifar10_resnet18': choose from fashion"):
+        STUDIES[name].arms("cifar10_resnet18")
+
+
+def test_a_table_with_other_columns_is_an_error_with_a_remedy(tmp_path):
+    (tmp_path / "tuning.csv").write_text("workload,rate\n")
+    with pytest.raises(UserError, match=r"workload, rate and not .*delete it"):
+        tuned_rate("digits_mlp", tmp_path)
 
 
 def test_runs_to_a_stop_are_as_long_and_evaluated_there(tmp_path):
