@@ -63,7 +63,8 @@ RATES: dict[str, tuple[float, ...]] = {
     "fashion_mnist_mlp": (0.0125, 0.025, 0.05, 0.1, 0.2),
     "pydoc_transformer": (0.0025, 0.005, 0.01, 0.02, 0.04),
     "diamonds_mlp": (0.025, 0.05, 0.1, 0.2, 0.4),
-    "pronunciation_gru": (0.004, 0.008, 0.016, 0.032, 0.064),
+    # Widened at both ends.
+    "pronunciation_gru": (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128),
     "digits_mlp": (0.00625, 0.0125, 0.025, 0.05, 0.1, 0.2),  # widened below
     "fashion_mnist_resnet": (0.025, 0.05, 0.1, 0.2, 0.4, 0.8),  # widened above
 }
