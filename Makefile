@@ -28,7 +28,11 @@ OTHER_ROUNDING = ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell \
 
 test-rounding: $(VENV)/.notebooks
 	$(OTHER_ROUNDING) $(BIN)/pytest $(WORKERS) -m "not slow" \
-	  tests/library/test_autodrop_rule.py tests/library/test_algorithm.py \
+	  tests/library/test_autodrop_rule.py tests/library/test_autodrop_state.py \
+	  tests/library/test_algorithm.py tests/library/test_drivers.py \
+	  tests/library/test_gradient_norms.py tests/library/test_storage.py \
+	  tests/experiments/schedules/test_refined.py \
+	  tests/experiments/data/test_hold_out.py \
 	  tests/experiments/models tests/experiments/run tests/experiments/theory
 	$(OTHER_ROUNDING) $(BIN)/python notebooks/tools/execute.py quickstart
 

@@ -7,8 +7,13 @@ import optax
 from autodrop_optax import end_epoch
 
 STEPS = 2  # per epoch
+# Saturated at every epoch from the third on: a drop every other epoch.
 EAGER = {"threshold": 180.0, "max_threshold": 180.0, "drop_delay": 2}
 PLAIN = EAGER | {"averaging": False}
+HOST = {"state_memory_kind": "pinned_host"}
+# JAX before 0.10.2 takes note of memory spaces on the CPU in types alone. Only the
+# values can be tested there.
+HOST_KIND = jax.device_put(jnp.ones(()), jax.memory.Space.Host).sharding.memory_kind
 
 
 def make_params(dtype=jnp.float32):
@@ -27,6 +32,11 @@ def random_tree(seed, like):
         for k, x in zip(keys, leaves, strict=True)
     ]
     return treedef.unflatten(draws)
+
+
+def types(tree):
+    """Of every leaf, its type and how it is sharded."""
+    return jax.tree.map(lambda x: (jax.typeof(x), jax.typeof(x).sharding), tree)
 
 
 def run(

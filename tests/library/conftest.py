@@ -16,3 +16,9 @@ def standard_promotion():
     """For tests with transformations of optax that need implicit promotion."""
     with jax.numpy_dtype_promotion("standard"):
         yield
+
+
+@pytest.fixture
+def promotion_as_flax_needs_it():
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield

@@ -117,7 +117,7 @@ def test_parameters_are_needed():
     state = link.init(jnp.ones(2))
     with pytest.raises(
         ValueError,
-        match=r"autodrop measures.*params=None.*update\(updates, state",
+        match=r"autodrop measures.*params=None.*update\(updates, state, params\)",
     ):
         link.update(jnp.ones(2), state)
 

@@ -121,8 +121,7 @@ def test_back_from_a_nan_by_the_average():
     average = autodrop_eval_params(state, params)
     params, state = trained(3, params * jnp.nan, state)
     params = autodrop_eval_params(state, params)
-    np.testing.assert_allclose(params, average, rtol=0.5)
-    assert np.all(np.isfinite(params))
+    np.testing.assert_array_equal(params, average)
     scale = 0.5 * autodrop_metrics(state)["scale"]
     state = autodrop_restart(OPTIMIZER.init(params), scale=scale)
     params, state = trained(10, params, state)

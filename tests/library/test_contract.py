@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from chains import types
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from slow import slow_but
@@ -138,6 +139,9 @@ def test_unexpected_extra_arguments_and_no_second_compilation(make):
     for _ in range(4):
         params, state = step(params, state)
     assert step._cache_size() == 1
+    plain, _ = optimizer.update(params, state, params)
+    updates, _ = optimizer.update(params, state, params, unexpected_argument=1)
+    chex.assert_trees_all_equal(updates, plain)
 
 
 @constructors
@@ -276,14 +280,20 @@ def test_init_with_abstract_parameters(make):
     chex.assert_trees_all_equal_shapes_and_dtypes(abstract, concrete)
 
 
+@constructors
+def test_no_type_is_weak_and_no_buffer_shared(make):
+    params = {"w": jnp.asarray(1.0), "v": jnp.ones(3)}
+    assert params["w"].weak_type
+    state = ours(make().init(params))
+    assert not any(x.weak_type for x in jax.tree.leaves(state))
+    pointers = [x.unsafe_buffer_pointer() for x in jax.tree.leaves((params, state))]
+    assert len(set(pointers)) == len(pointers)
+
+
 @pytest.fixture
 def sharding():
     mesh = jax.make_mesh((8,), ("x",), axis_types=(AxisType.Explicit,))
     return NamedSharding(mesh, P(None, "x"))
-
-
-def types(tree):
-    return jax.tree.map(lambda x: (jax.typeof(x), jax.typeof(x).sharding), tree)
 
 
 MODES = {

@@ -94,7 +94,8 @@ def test_the_minimum_is_at_most_that_of_the_closed_form(minima, kind):
     norms, found = NORMS[kind], minima[kind]
     values = refinement_arrays(norms, smoothing=0).values
     closed = convergence_bound(best_learning_rate(values, norms) * values, norms)
-    assert found.bound <= closed
+    # Of two norms they are one schedule.
+    assert found.bound <= closed * (1 + 1e-12)
     assert found.bound == pytest.approx(
         convergence_bound(found.step_sizes, norms), rel=1e-9
     )

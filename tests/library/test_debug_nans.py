@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from chains import EAGER
 from slow import slow_but
 
 from autodrop_optax import (
@@ -18,7 +19,6 @@ from autodrop_optax import (
 from autodrop_optax.refinement import record_gradient_norms
 
 STEPS = 2  # per epoch
-EAGER = {"threshold": 180.0, "max_threshold": 180.0, "drop_delay": 2}
 WAYS = {
     "link": lambda: optax.chain(optax.sgd(0.1), epoch_autodrop(0.1, **EAGER)),
     "wrapper": lambda: with_epoch_autodrop(optax.sgd(0.1), 0.1, STEPS, **EAGER),

@@ -12,7 +12,6 @@ from slow import slow_but
 
 from autodrop_optax import (
     autodrop_metrics,
-    end_epoch,
     epoch_autodrop,
     with_epoch_autodrop,
 )
@@ -161,19 +160,3 @@ def test_a_mask_that_leaves_nothing():
     course, state = run(optimizer, make_params(), 6, ends_epochs=True)
     chex.assert_trees_all_equal(course, plain)
     assert np.isposinf(float(autodrop_metrics(state)["angular_velocity"]))
-
-
-def test_two_states_over_the_same_parameters_are_refused():
-    params = make_params()
-    state = optax.chain(epoch_autodrop(0.1), sgd(), epoch_autodrop(0.1)).init(params)
-    with pytest.raises(ValueError, match=r"cover the parameters at \['encoder'\]"):
-        end_epoch(params, state)
-
-
-def test_metrics_of_the_states_of_different_optimizers():
-    params = make_params()
-    states = {
-        name: epoch_autodrop(0.1).init(params) for name in ("generator", "critic")
-    }
-    metrics = autodrop_metrics(states)
-    assert {"generator/epoch", "critic/epoch"} <= set(metrics)

@@ -28,11 +28,7 @@ from autodrop_optax.flax.linen import (
     recompute_batch_stats,
 )
 
-
-@pytest.fixture(autouse=True)
-def promotion_as_flax_needs_it():
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        yield
+pytestmark = pytest.mark.usefixtures("promotion_as_flax_needs_it")
 
 
 class Model(nn.Module):

@@ -25,11 +25,7 @@ from autodrop_optax.flax import (
 )
 from autodrop_optax.flax._nnx import as_pure
 
-
-@pytest.fixture(autouse=True)
-def promotion_as_flax_needs_it():
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        yield
+pytestmark = pytest.mark.usefixtures("promotion_as_flax_needs_it")
 
 
 class Model(nnx.Module):

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from chains import EAGER
 from flax import nnx
 from slow import slow_but
 
@@ -23,7 +24,6 @@ from autodrop_optax import (
     with_epoch_autodrop,
 )
 
-EAGER = {"threshold": 180.0, "max_threshold": 180.0, "drop_delay": 2}
 WAYS = {
     "link": lambda: optax.chain(optax.sgd(0.1), epoch_autodrop(0.1, **EAGER)),
     "wrapper": lambda: with_epoch_autodrop(optax.sgd(0.1), 0.1, 1, **EAGER),

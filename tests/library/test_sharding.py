@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 from autodrop_runs import EAGER as CHECKS
+from chains import EAGER, types
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from reference import Algorithm1
@@ -35,7 +36,6 @@ SPECS = {
     "model": P(None, "model"),
     "whole": P(),
 }
-EAGER = {"threshold": 180.0, "max_threshold": 180.0, "drop_delay": 2}
 
 
 @pytest.fixture(params=[AxisType.Auto, AxisType.Explicit], ids=["auto", "explicit"])
@@ -140,10 +140,6 @@ WAYS = {
         optax.sgd(0.1, momentum=0.9), 0.1, 3, **k
     ),
 }
-
-
-def types(tree):
-    return jax.tree.map(lambda x: (jax.typeof(x), jax.typeof(x).sharding), tree)
 
 
 DEFAULT = optax.chain(optax.sgd(0.1, momentum=0.9), autodrop(**CHECKS))

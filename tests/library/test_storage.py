@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from chains import EAGER, HOST, HOST_KIND
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from reference import angle
@@ -14,11 +15,6 @@ from slow import slow_but
 from autodrop_optax import end_epoch, epoch_autodrop, with_epoch_autodrop
 
 STEPS = 3
-EAGER = {"threshold": 180.0, "max_threshold": 180.0, "drop_delay": 2}
-HOST = {"state_memory_kind": "pinned_host"}
-# JAX before 0.10.2 takes note of memory spaces on the CPU in types alone. Only the
-# values can be tested there.
-HOST_KIND = jax.device_put(jnp.ones(()), jax.memory.Space.Host).sharding.memory_kind
 
 
 def link(**keywords):
