@@ -19,7 +19,8 @@ from experiments.run.training import train
 from experiments.studies.plan import PlannedRun, arm, plan
 from experiments.task.workloads import WORKLOADS
 
-SCHEDULES = {
+# Schedules by name: their titles.
+COMPARED = {
     "autodrop": "AutoDrop",
     "linear_decay": "linear decay",
     "multistep": "multi-step",
@@ -55,7 +56,7 @@ def demo(
     devices = set_up_devices(on)
     workload, dataset = _load(workload, data_dir)
     print(f"data: {dataset}")
-    runs = plan(map(arm, SCHEDULES), workload, seeds, out, epochs=epochs)
+    runs = plan(map(arm, COMPARED), workload, seeds, out, epochs=epochs)
     if fresh and is_primary():
         for run in runs:
             shutil.rmtree(run.folder, ignore_errors=True)
@@ -65,7 +66,7 @@ def demo(
         return
     figure = figures.compare(
         {
-            SCHEDULES[run.label]: rows
+            COMPARED[run.label]: rows
             for run, rows in finished
             if run.config.seed == seeds[0]
         },

@@ -190,5 +190,5 @@ def results(name):
 
 def test_the_sizes_are_those_measured():
     found = rows_of("epoch.md")
-    for row in results("state_size.csv"):
+    for row in results("studies/state_size.csv"):
         assert (row["optimizer"], row["bytes_per_parameter"]) in found

@@ -1,7 +1,7 @@
 """Measurements for one large GPU, in some nine minutes.
 
-Needs the library, jax, optax, flax, numpy, scipy, scikit-learn and Fashion-MNIST's four
-files, and nothing else: such machines are often bare.
+Needs the library, jax, optax, flax, numpy and Fashion-MNIST's four files, and nothing
+else: such machines are often bare.
 """
 
 import argparse

@@ -5,12 +5,11 @@ import math
 from collections.abc import Iterator
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from autodrop_optax import autodrop
 from autodrop_optax._angle import measure_turn
-from experiments.benchmark.angle import read_three
+from experiments.benchmark.angle import angle_in_float64, read_three
 from experiments.benchmark.inputs import Leaves
 from experiments.benchmark.optimizer_step import SGD, at_step, optimizer_side
 from experiments.benchmark.timing import Row, timed_row
@@ -18,7 +17,6 @@ from experiments.benchmark.timing import Row, timed_row
 REPEATS = 12
 LEAVES = 20
 CALLS = 16  # steps to one timing; after 16,000 one in eight is sampled
-CHUNK = 10**7  # elements that are widened to float64 at a time
 
 
 def cost_rows(size: float) -> Iterator[Row]:
@@ -85,21 +83,3 @@ def turning_trees(number: int, degrees: float) -> tuple[Leaves, Leaves, Leaves]:
     starts, previous, other = (normal_tree(number, seed) for seed in range(3))
     ends = [end(*leaves) for leaves in zip(starts, previous, other, strict=True)]
     return ends, starts, previous
-
-
-def angle_in_float64(ends: Leaves, starts: Leaves, previous: Leaves) -> float:
-    """The angle that the kernel is to find, in degrees."""
-    with jax.enable_x64(True):
-
-        @jax.jit
-        def products(x, y, s):
-            a = x.astype(jnp.float64) - y.astype(jnp.float64)
-            b = s.astype(jnp.float64)
-            return jnp.stack([a @ b, a @ a, b @ b])
-
-        sums = jnp.zeros(3, jnp.float64)
-        for leaves in zip(ends, starts, previous, strict=True):
-            for i in range(0, leaves[0].size, CHUNK):
-                sums += products(*(x[i : i + CHUNK] for x in leaves))
-        ab, aa, bb = map(float, sums)
-    return math.degrees(math.acos(ab / math.sqrt(aa * bb)))

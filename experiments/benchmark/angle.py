@@ -57,6 +57,18 @@ def check_accuracy(
     Raises:
       ArithmeticError: it is over 1e-3 degrees. A speed would not count.
     """
+    expected = angle_in_float64(ends, starts, previous)
+    error = abs(float(measure(ends, starts, previous).angle) - expected)
+    if not error <= MAX_ANGLE_ERROR:  # NaN neither
+        raise ArithmeticError(
+            f"The angle of {sum(x.size for x in ends)} parameters is {error:.2g}"
+            f" degrees off at {expected:.2f} degrees: no speed counts."
+        )
+    return error
+
+
+def angle_in_float64(ends: Leaves, starts: Leaves, previous: Leaves) -> float:
+    """The angle that the kernel is to find, in degrees, by NumPy."""
     products = np.zeros(3)
     for leaf in zip(ends, starts, previous, strict=True):
         arrays = [np.asarray(x).ravel() for x in leaf]
@@ -65,11 +77,4 @@ def check_accuracy(
             a = x - y
             products += a @ b, a @ a, b @ b
     ab, aa, bb = products
-    expected = np.degrees(np.arccos(ab / np.sqrt(aa * bb)))
-    error = abs(float(measure(ends, starts, previous).angle) - expected)
-    if not error <= MAX_ANGLE_ERROR:  # NaN neither
-        raise ArithmeticError(
-            f"The angle of {sum(x.size for x in ends)} parameters is {error:.2g}"
-            f" degrees off at {expected:.2f} degrees: no speed counts."
-        )
-    return error
+    return float(np.degrees(np.arccos(ab / np.sqrt(aa * bb))))

@@ -16,7 +16,7 @@ from experiments.benchmark.config import BenchmarkConfig, RowName
 from experiments.benchmark.default import default_rows
 from experiments.benchmark.epoch_end import epoch_end_rows
 from experiments.benchmark.memory import memory_rows
-from experiments.benchmark.pytorch import demo_rows
+from experiments.benchmark.pytorch import pytorch_rows
 from experiments.benchmark.steps import (
     accumulated_rows,
     link_rows,
@@ -37,7 +37,7 @@ ROWS: dict[RowName, Callable[[BenchmarkConfig], Iterator[Row]]] = {
     "windowed": windowed_rows,
     "angle": angle_rows,
     "epoch_end": epoch_end_rows,
-    "demo": demo_rows,
+    "pytorch": pytorch_rows,
     "memory": memory_rows,
 }
 

@@ -12,7 +12,7 @@ RowName = Literal[
     "windowed",
     "angle",
     "epoch_end",
-    "demo",
+    "pytorch",
     "memory",
 ]
 

@@ -84,14 +84,12 @@ def check_rows(config: BenchmarkConfig) -> Iterator[Row]:
         if not 8 < float(prepare().angles[-1]) < 172:
             raise ArithmeticError("The averages timed did not turn by usual angles.")
         del prepare, check
-        for name, optimizer in (("sgd", SGD), ("sgd, autodrop", link())):
+        for name, optimizer in (
+            ("sgd", SGD),
+            ("sgd, autodrop", optax.chain(SGD, autodrop())),
+        ):
             what = f"seconds to compile a step, 100 M in {leaves}: {name}"
             yield Row(what, compile_seconds(optimizer, trees[0]))
-
-
-def link() -> optax.GradientTransformation:
-    """SGD with AutoDrop behind it."""
-    return optax.chain(SGD, autodrop())
 
 
 def check_side(displacements: list) -> tuple[Side, Side]:

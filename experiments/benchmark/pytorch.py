@@ -1,4 +1,4 @@
-"""An epoch of the demo."""
+"""An epoch of training, beside one in PyTorch."""
 
 import functools
 import importlib
@@ -13,13 +13,14 @@ from experiments.benchmark.inputs import synthetic_fashion_mnist
 from experiments.benchmark.timing import Row, Side, going_on, timed_row
 from experiments.data.dataset import Dataset
 from experiments.run.training import set_up
+from experiments.schedules.epoch_autodrop import EpochAutoDrop
 from experiments.task.config import RunConfig
 from experiments.task.workloads import WORKLOADS
 
 
-def demo_rows(config: BenchmarkConfig) -> Iterator[Row]:
-    """An epoch of the demo, over one in PyTorch. Both train and evaluate."""
-    what = "epoch of the demo / PyTorch"
+def pytorch_rows(config: BenchmarkConfig) -> Iterator[Row]:
+    """An epoch on Fashion-MNIST over one in PyTorch. Both train and evaluate."""
+    what = "epoch of the perceptron, epoch_autodrop / PyTorch"
     try:
         torch: Any = importlib.import_module("torch")
     except ImportError:
@@ -27,7 +28,7 @@ def demo_rows(config: BenchmarkConfig) -> Iterator[Row]:
         return
     data = synthetic_fashion_mnist(config)
     for name, limit, options in (("", 1.0, {}), (", fused", math.nan, {"fused": True})):
-        state, run_epoch = set_up(RunConfig("fashion_mnist_mlp"), data)
+        state, run_epoch = set_up(RunConfig("fashion_mnist_mlp", EpochAutoDrop()), data)
         yield timed_row(
             what + name,
             functools.partial(torch_epoch, torch, data, options),
@@ -38,7 +39,7 @@ def demo_rows(config: BenchmarkConfig) -> Iterator[Row]:
 
 
 def torch_epoch(torch: Any, data: Dataset, options: dict[str, Any]) -> Side:
-    """The demo's epoch without AutoDrop, as a plain loop over tensors in memory."""
+    """The epoch without AutoDrop, as a plain loop over tensors in memory."""
     batch_size = WORKLOADS["fashion_mnist_mlp"].batch_size
     images, labels, test_inputs, test_labels = (
         torch.from_numpy(np.array(data.arrays[name]))

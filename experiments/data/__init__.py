@@ -1,1 +1,1 @@
-"""Data sets as arrays on the device."""
+"""Data sets: arrays on the device, or batches that are read meanwhile."""

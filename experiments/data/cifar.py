@@ -15,7 +15,8 @@ import numpy as np
 import pooch
 
 from experiments.data.dataset import Dataset
-from experiments.errors import DataUnavailableError, UserError
+from experiments.data.download import download
+from experiments.errors import UserError
 
 ENVIRONMENT_VARIABLE = "CIFAR_DIR"
 URL = "https://www.cs.toronto.edu/~kriz/"
@@ -121,7 +122,10 @@ def load(archive: Archive, folder: Path | None = None) -> Dataset:
         contents = _in_folder(archive, Path(named), ENVIRONMENT_VARIABLE)
         source = named
     else:
-        contents, source = _in_archive(archive, _download(archive)), URL + archive.file
+        checksums = {archive.file: archive.checksum}
+        cache = download(archive.name, ENVIRONMENT_VARIABLE, URL, checksums, "cifar")
+        contents = _in_archive(archive, cache / archive.file)
+        source = URL + archive.file
     parts = {
         name: decode(archive, name, content, source)
         for name, content in contents.items()
@@ -188,7 +192,8 @@ def _in_folder(archive: Archive, folder: Path, named_by: str) -> dict[str, bytes
             if missing:
                 raise UserError(
                     f"The folder for {archive.name} named by {named_by}, {place},"
-                    f" lacks {', '.join(missing)}."
+                    f" lacks {', '.join(missing)}: get what is missing from"
+                    f" {URL}{archive.file}."
                 )
             return {name: (place / name).read_bytes() for name in archive.files}
     path = folder / archive.file
@@ -216,17 +221,3 @@ def _in_archive(archive: Archive, path: Path) -> dict[str, bytes]:
             if (name := Path(member.name).name) in archive.files
             and (file := tar.extractfile(member))
         }
-
-
-def _download(archive: Archive) -> Path:
-    cache = Path(pooch.os_cache("autodrop-optax")) / "cifar"
-    try:
-        path = pooch.retrieve(URL + archive.file, archive.checksum, archive.file, cache)
-    except (OSError, ValueError) as error:
-        # The library's text is a chain of nested exceptions; its type says enough.
-        raise DataUnavailableError(
-            f"{archive.name} is not on this machine and could not be downloaded from"
-            f" {URL}{archive.file} ({type(error).__name__}); name a folder that holds"
-            f" it with --data-dir or {ENVIRONMENT_VARIABLE}."
-        ) from error
-    return Path(path)

@@ -44,38 +44,36 @@ class Dataset(NamedTuple):
             if name.endswith(("_inputs", "_labels"))
         }
 
+    def hold_out(self, fraction: float) -> "Dataset":
+        """Takes the last training examples out as a validation set.
 
-def hold_out(dataset: Dataset, fraction: float) -> Dataset:
-    """Takes the last training examples out as a validation set.
+        The last in the data set's order, and so the same for every seed. Neighbours in
+        a text stay together, which random ones would not.
 
-    The last in the data set's order, and so the same for every seed. Neighbours in a
-    text stay together, which random ones would not.
+        Args:
+          fraction: of the training examples, from 0 to less than 1.
 
-    Args:
-      dataset: a data set without a validation set.
-      fraction: of the training examples, from 0 to less than 1.
+        Returns:
+          The data set; with a fraction of 0 as it is.
 
-    Returns:
-      The data set; with a fraction of 0 as it is.
-
-    Raises:
-      UserError: the fraction leaves no example to one of the two.
-    """
-    if fraction == 0:
-        return dataset
-    size = len(dataset.train_labels)
-    kept = size - round(fraction * size)
-    if not 0 < kept < size:
-        raise UserError(
-            f"validation_fraction {fraction} divides {size} training examples into"
-            f" {kept} and {size - kept}: choose one that leaves some to both."
+        Raises:
+          UserError: the fraction leaves no example to one of the two.
+        """
+        if fraction == 0:
+            return self
+        size = len(self.train_labels)
+        kept = size - round(fraction * size)
+        if not 0 < kept < size:
+            raise UserError(
+                f"validation_fraction {fraction} divides {size} training examples into"
+                f" {kept} and {size - kept}: choose one that leaves some to both."
+            )
+        return self._replace(
+            train_inputs=self.train_inputs[:kept],
+            train_labels=self.train_labels[:kept],
+            validation_inputs=self.train_inputs[kept:],
+            validation_labels=self.train_labels[kept:],
         )
-    return dataset._replace(
-        train_inputs=dataset.train_inputs[:kept],
-        train_labels=dataset.train_labels[:kept],
-        validation_inputs=dataset.train_inputs[kept:],
-        validation_labels=dataset.train_labels[kept:],
-    )
 
 
 def standardised(

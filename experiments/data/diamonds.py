@@ -86,7 +86,8 @@ def _read(file: Path) -> tuple[np.ndarray, ...]:
             rows = dict.fromkeys(map(_row, csv.DictReader(opened)))
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
-                f"{file} is not ggplot2's table of diamonds: {error!r}."
+                f"{file} is not ggplot2's table of diamonds: {error!r}. Take the one"
+                f" that `pip install --force-reinstall {PACKAGE}` brings."
             ) from error
     table = np.array(list(rows))
     return table[:, : len(NUMBERS)], *table[:, len(NUMBERS) :].astype(int).T

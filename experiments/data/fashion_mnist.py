@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from experiments.data.dataset import Dataset, standardised
+from experiments.data.download import download
 from experiments.data.idx import read_idx
-from experiments.errors import DataUnavailableError, UserError
+from experiments.errors import UserError
 
 ENVIRONMENT_VARIABLE = "FASHION_MNIST_DIR"
 # Debian's package dataset-fashion-mnist.
@@ -91,7 +92,10 @@ def find_files(folder: Path | None = None) -> tuple[Path, str]:
         return _complete(Path(named), ENVIRONMENT_VARIABLE), named
     if SYSTEM_FOLDER.is_dir():
         return _complete(SYSTEM_FOLDER, "the system"), str(SYSTEM_FOLDER)
-    return _download(), URL
+    cache = download(
+        "Fashion-MNIST", ENVIRONMENT_VARIABLE, URL, _CHECKSUMS, "fashion-mnist"
+    )
+    return cache, URL
 
 
 def _complete(folder: Path, named_by: str) -> Path:
@@ -99,26 +103,9 @@ def _complete(folder: Path, named_by: str) -> Path:
     if missing:
         raise UserError(
             f"The folder for Fashion-MNIST named by {named_by}, {folder}, lacks"
-            f" {', '.join(missing)}."
+            f" {', '.join(missing)}: get what is missing from {URL}."
         )
     return folder
-
-
-def _download() -> Path:
-    import pooch  # who has the files can do without
-
-    cache = Path(pooch.os_cache("autodrop-optax")) / "fashion-mnist"
-    try:
-        for name, checksum in _CHECKSUMS.items():
-            pooch.retrieve(URL + name, checksum, name, cache)
-    except (OSError, ValueError) as error:
-        # The library's text is a chain of nested exceptions; its type says enough.
-        raise DataUnavailableError(
-            f"Fashion-MNIST is not on this machine and could not be downloaded from"
-            f" {URL} ({type(error).__name__}); name a folder that holds it with"
-            f" --data-dir or {ENVIRONMENT_VARIABLE}."
-        ) from error
-    return cache
 
 
 def _read(folder: Path, names: tuple[str, str], size: int) -> Part:

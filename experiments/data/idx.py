@@ -38,21 +38,25 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
             f"{path} is truncated: the compressed data end too early. Get it anew."
         ) from None
     except (OSError, zlib.error) as error:
-        raise UserError(f"{path} cannot be read as a gzip file: {error}.") from None
+        raise UserError(
+            f"{path} cannot be read as a gzip file: {error}. Get it anew."
+        ) from None
 
     magic = bytes((0, 0, _UNSIGNED_BYTE, len(shape)))
     if content[:4] != magic:
         raise UserError(
             f"{path} is no IDX file of unsigned bytes in {len(shape)} dimensions: it"
             f" starts with {content[:4].hex(' ') or 'nothing'} instead of"
-            f" {magic.hex(' ')}."
+            f" {magic.hex(' ')}. Get it anew."
         )
     header_size = 4 + 4 * len(shape)
     if len(content) < header_size:
         raise UserError(f"{path} is truncated: it ends within its header. Get it anew.")
     sizes = struct.unpack(f">{len(shape)}I", content[4:header_size])
     if sizes != shape:
-        raise UserError(f"{path} holds an array of shape {sizes}, expected {shape}.")
+        raise UserError(
+            f"{path} holds an array of shape {sizes}, expected {shape}. Get it anew."
+        )
     values = np.frombuffer(content, np.uint8, offset=header_size)
     if values.size != math.prod(shape):
         raise UserError(

@@ -91,7 +91,8 @@ def text_dataset(
         if train_size > len(train_inputs):
             raise UserError(
                 f"The training part of {name} has {len(train_inputs)} windows of"
-                f" {length} characters, fewer than train_size={train_size}."
+                f" {length} characters, fewer than train_size={train_size}. Take fewer"
+                " or shorter windows."
             )
         chosen = np.arange(train_size) * len(train_inputs) // train_size
         train_inputs, train_labels = train_inputs[chosen], train_labels[chosen]

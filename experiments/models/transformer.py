@@ -44,7 +44,7 @@ class Transformer(nnx.Module):
     """Predicts at every position the next token from those up to it.
 
     Embeddings with learned positions, blocks with LayerNorm in front ("pre-LN"), a last
-    LayerNorm, a linear layer. There is no dropout.
+    LayerNorm, the transposed embedding without bias. There is no dropout.
     """
 
     def __init__(
@@ -55,7 +55,6 @@ class Transformer(nnx.Module):
         width: int,
         num_layers: int,
         num_heads: int,
-        tied: bool = True,
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
@@ -67,7 +66,6 @@ class Transformer(nnx.Module):
           width: features of a position.
           num_layers: number of blocks.
           num_heads: attention heads in each; it divides ``width``.
-          tied: whether the last layer is the transposed embedding, without bias.
           dtype: what everything but the last layer computes in.
           rngs: source of the initial parameters.
         """
@@ -78,9 +76,6 @@ class Transformer(nnx.Module):
             for _ in range(num_layers)
         )
         self.norm = nnx.LayerNorm(width, dtype=dtype, rngs=rngs)
-        self.head = nnx.data(None)
-        if not tied:
-            self.head = nnx.Linear(width, vocabulary, rngs=rngs)
         self.max_length = max_length
         self.dtype = dtype
 
@@ -104,4 +99,4 @@ class Transformer(nnx.Module):
         for block in self.blocks:
             x = block(x)
         x = self.norm(x).astype(jnp.float32)
-        return self.tokens.attend(x) if self.head is None else self.head(x)
+        return self.tokens.attend(x)

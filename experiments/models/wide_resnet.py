@@ -16,7 +16,6 @@ class WideBlock(nnx.Module):
         n_in: int,
         n_out: int,
         stride: int,
-        dropout: float = 0.0,
         *,
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
@@ -27,14 +26,12 @@ class WideBlock(nnx.Module):
           n_in: channels of the input.
           n_out: channels of the convolutions and of the output.
           stride: of the first convolution and of the shortcut.
-          dropout: probability of leaving out a value between the convolutions.
           dtype: what is computed in.
-          rngs: source of the initial parameters, and of what is left out.
+          rngs: source of the initial parameters.
         """
         self.norm1 = batch_norm(n_in, dtype=dtype, rngs=rngs)
         self.conv1 = conv(n_in, n_out, 3, stride, dtype=dtype, rngs=rngs)
         self.norm2 = batch_norm(n_out, dtype=dtype, rngs=rngs)
-        self.dropout = nnx.Dropout(dropout, rngs=rngs if dropout > 0 else None)
         self.conv2 = conv(n_out, n_out, 3, dtype=dtype, rngs=rngs)
         self.shortcut = nnx.data(None)
         if stride != 1 or n_in != n_out:
@@ -46,7 +43,7 @@ class WideBlock(nnx.Module):
         # Where the shape changes, both paths share the first BatchNorm and ReLU.
         shortcut = x if self.shortcut is None else self.shortcut(y)
         y = nnx.relu(self.norm2(self.conv1(y)))
-        return self.conv2(self.dropout(y)) + shortcut
+        return self.conv2(y) + shortcut
 
 
 class WideResNet(nnx.Module):
@@ -58,7 +55,6 @@ class WideResNet(nnx.Module):
         widen_factor: int,
         num_classes: int,
         *,
-        dropout: float = 0.0,
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
@@ -68,9 +64,8 @@ class WideResNet(nnx.Module):
           depth: 6n + 4, for n blocks per group.
           widen_factor: the groups have 16, 32 and 64 times as many channels.
           num_classes: number of logits.
-          dropout: probability of leaving out a value within a block.
           dtype: what everything but the last layer computes in.
-          rngs: source of the initial parameters, and of what is left out.
+          rngs: source of the initial parameters.
 
         Raises:
           ValueError: no n fits the depth.
@@ -87,9 +82,7 @@ class WideResNet(nnx.Module):
             n_out = 16 * 2**group * widen_factor
             for index in range(blocks_per_group):
                 stride = 2 if group > 0 and index == 0 else 1
-                blocks.append(
-                    WideBlock(n_in, n_out, stride, dropout, dtype=dtype, rngs=rngs)
-                )
+                blocks.append(WideBlock(n_in, n_out, stride, dtype=dtype, rngs=rngs))
                 n_in = n_out
         self.blocks = nnx.List(blocks)
         self.norm = batch_norm(n_in, dtype=dtype, rngs=rngs)

@@ -15,7 +15,7 @@ RIVAL = "linear_decay"
 HORIZONS = (0.25, 0.5, 1.0)
 
 STYLES = {  # label, colour, line
-    "autodrop": ("AutoDrop, told nothing", COLORS[0], "-"),
+    "autodrop": ("AutoDrop, not told the end", COLORS[0], "-"),
     "linear_decay": ("linear decay, told the end", COLORS[1], "-"),
     "inverse_sqrt_average": ("1/sqrt, with the average", COLORS[2], "--"),
     "constant_average": ("the average, no drops", COLORS[3], ":"),
@@ -48,22 +48,17 @@ def one_name(rows: Sequence[StoppedRun]) -> list[StoppedRun]:
 def rates_table(rows: Sequence[StoppedRun]) -> str:
     """Mean ± sd over seeds: a line for each method and stop, a column for each rate."""
     rates = sorted({row.learning_rate for row in rows})
-    groups: dict[tuple[str, float], dict[float, list[float]]] = {}
-    for row in rows:
-        cells = groups.setdefault((row.schedule, row.horizon), {})
-        cells.setdefault(row.learning_rate, []).append(row.error)
     return markdown_table(
         ("schedule", "stop", *(f"{rate:g}" for rate in rates)),
         [
-            (f"`{name}`", f"{stop:g}", *cells_of(cells, rates))
-            for (name, stop), cells in groups.items()
+            (
+                f"`{name}`",
+                f"{stop:g}",
+                *(mean_sd(errors[x].values()) if x in errors else "" for x in rates),
+            )
+            for (name, stop), errors in by_method(rows).items()
         ],
     )
-
-
-def cells_of(errors: dict[float, list[float]], rates: Sequence[float]) -> list[str]:
-    """The cells of a line; nothing where there is no run."""
-    return [mean_sd(errors[rate]) if rate in errors else "" for rate in rates]
 
 
 def own_rates_table(rows: Sequence[StoppedRun], rival: str = RIVAL) -> str:

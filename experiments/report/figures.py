@@ -1,4 +1,4 @@
-"""The demo's figure: how schedules go through one training."""
+"""Runs beside each other in one figure; what other figures share with it."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from experiments.errors import UserError
-from experiments.report import anytime, batch_norm, windowed
+from experiments.report import anytime, windowed
 from experiments.report.anytime import StoppedRun
 from experiments.report.anytime_figures import draw_figures
 from experiments.report.autodrop_parts import (
@@ -21,6 +21,7 @@ from experiments.report.autodrop_parts import (
     rows_of_look,
     settings_table,
 )
+from experiments.report.batch_norm import Averaging, averagings_table
 from experiments.report.comparison import (
     BASELINES,
     ComparedRun,
@@ -95,8 +96,8 @@ def requirements(workloads: str) -> str:
 
 
 DEMO = {
-    "demo_autodrop": "AutoDrop, tuned for 60 epochs",
-    "paper_autodrop": "AutoDrop, as the paper recommends",
+    "demo_autodrop": "`epoch_autodrop`, set for 60 epochs",
+    "paper_autodrop": "`epoch_autodrop`, as the paper recommends",
     "multistep": "multi-step",
     "constant": "constant",
 }
@@ -113,7 +114,7 @@ def demo(name: str) -> str:
         return "; ".join(run.drop_epochs or "none" for run in runs)
 
     cell = {"errors": errors, "drops": drops}[name]
-    titles = windowed.WORKLOADS
+    titles = windowed.WORKLOAD_TITLES
     lines = [
         (title, *(cell(windowed.select(outcomes, name, key)) for name in titles))
         for key, title in DEMO.items()
@@ -158,14 +159,14 @@ def windowed_tables(name: str) -> str:
     """What came out of the study of the windowed method."""
     if name == "walks":
         return windowed.walks_table(
-            read_csv(RESULTS / "random_walk.csv", windowed.Walk)
+            read_csv(STUDIES / "random_walk.csv", windowed.Walk)
         )
-    runs = read_csv(RESULTS / "windowed.csv", windowed.WindowedRun)
+    runs = read_csv(STUDIES / "windowed.csv", windowed.WindowedRun)
     if name == "errors":
         demo_runs = read_csv(STUDIES / "epoch_demo.csv", Outcome)
         return windowed.errors_table([*runs, *demo_runs])
     if name == "window_steps":
-        others = read_csv(RESULTS / "window_steps.csv", windowed.WindowedRun)
+        others = read_csv(STUDIES / "window_steps.csv", windowed.WindowedRun)
         return windowed.window_steps_table([*others, *runs])
     tables = {
         "differences": windowed.differences_table,
@@ -174,29 +175,22 @@ def windowed_tables(name: str) -> str:
     return tables[name](runs)
 
 
-def batch_norm_tables(name: str) -> str:
-    """What recomputing BatchNorm's statistics after an averaging changes."""
-    if name == "runs":
-        path = RESULTS / "batch_stats_runs.csv"
-        return batch_norm.runs_table(read_csv(path, batch_norm.BatchNormRun))
-    averagings = read_csv(RESULTS / "batch_stats.csv", batch_norm.Averaging)
-    return {"averagings": batch_norm.averagings_table}[name](averagings)
-
-
 TABLES: dict[str, Callable[[str], str]] = {
     "summary": summary,
     "pairs": lambda name: pairs_table(compared(name)),
     "finals": finals,
     "requirements": requirements,
-    "costs": lambda name: costs_table(name, RESULTS / "benchmark.csv"),
+    "costs": lambda _: costs_table(RESULTS / "benchmark.csv"),
     "anytime": anytime_tables,
     "settings": settings,
     "hard_cases": hard_cases,
     "tuning": lambda _: tuning_table(STUDIES),
     "demo": demo,
     "windowed": windowed_tables,
-    "batch_norm": batch_norm_tables,
-    "convex": lambda _: convex_tables(read_csv(RESULTS / "convex.csv", ConvexRow)),
+    "averagings": lambda _: averagings_table(
+        read_csv(STUDIES / "batch_stats.csv", Averaging)
+    ),
+    "convex": lambda _: convex_tables(read_csv(STUDIES / "convex.csv", ConvexRow)),
 }
 
 

@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from scipy import stats
 
 
@@ -35,6 +36,11 @@ def t_statistic(values: Iterable[float]) -> float:
 def t_limit(n: int) -> float:
     """What |t| of n values exceeds by chance in one case of twenty (two-sided)."""
     return float(stats.t.ppf(0.975, n - 1))
+
+
+def mean_and_half_width(values: np.ndarray) -> tuple[float, float]:
+    """Mean of n values, and half of its 95 % confidence interval (Student's t)."""
+    return float(values.mean()), t_limit(len(values)) * float(stats.sem(values))
 
 
 def told_apart(differences: Sequence[float]) -> bool:

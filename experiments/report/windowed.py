@@ -13,14 +13,14 @@ from experiments.report.statistics import difference, mean_sd
 from experiments.report.tables import markdown_table
 from experiments.run.metrics import Row
 
-WORKLOADS = {"fashion_mnist_mlp": "Fashion-MNIST", "digits_mlp": "digits"}
-SCHEDULES = {
+WORKLOAD_TITLES = {"fashion_mnist_mlp": "Fashion-MNIST", "digits_mlp": "digits"}
+TITLES = {
     "windowed_autodrop": "windowed AutoDrop, 1200 windows",
     "matched_exponential": "exponential, as many drops, evenly spaced",
     "exponential": "exponential, 0.95 every 13 windows",
     "windowed_autodrop_64": "windowed AutoDrop, windows of 64 steps",
     "linear_decay": "linear decay",
-    "demo_autodrop": "AutoDrop, demo's settings",
+    "demo_autodrop": "`epoch_autodrop`, set for 60 epochs",
     "multistep": "multi-step",
 }
 SEEDS = 5  # of the rules: fewer are said so
@@ -59,14 +59,14 @@ R = TypeVar("R", bound=WindowedRun | Outcome)
 def errors_table(runs: Sequence[WindowedRun | Outcome]) -> str:
     """Final test error of every schedule on every workload."""
     lines = []
-    for schedule, name in SCHEDULES.items():
+    for schedule, name in TITLES.items():
         cells = []
-        for workload in WORKLOADS:
+        for workload in WORKLOAD_TITLES:
             errors = [run.final_error for run in select(runs, workload, schedule)]
             few = f" (n = {len(errors)})" if 0 < len(errors) < SEEDS else ""
             cells.append(mean_sd(errors) + few)
         lines.append([name, *cells])
-    return markdown_table(["final test error in %", *WORKLOADS.values()], lines)
+    return markdown_table(["final test error in %", *WORKLOAD_TITLES.values()], lines)
 
 
 def differences_table(runs: Sequence[WindowedRun]) -> str:
@@ -74,21 +74,21 @@ def differences_table(runs: Sequence[WindowedRun]) -> str:
     lines = []
     for control in ("matched_exponential", "exponential", "linear_decay"):
         cells = []
-        for workload in WORKLOADS:
+        for workload in WORKLOAD_TITLES:
             ours, theirs = (
                 {run.seed: run.final_error for run in select(runs, workload, schedule)}
                 for schedule in ("windowed_autodrop", control)
             )
             shared = [seed for seed in ours if seed in theirs]
             cells.append(difference([ours[seed] - theirs[seed] for seed in shared]))
-        lines.append([SCHEDULES[control], *cells])
-    return markdown_table(["windowed AutoDrop minus", *WORKLOADS.values()], lines)
+        lines.append([TITLES[control], *cells])
+    return markdown_table(["windowed AutoDrop minus", *WORKLOAD_TITLES.values()], lines)
 
 
 def spacing_table(runs: Sequence[WindowedRun]) -> str:
     """How the windowed method dropped."""
     lines = []
-    for workload, name in WORKLOADS.items():
+    for workload, name in WORKLOAD_TITLES.items():
         for schedule in ("windowed_autodrop", "windowed_autodrop_64"):
             found = select(runs, workload, schedule)
             if found:
@@ -184,7 +184,9 @@ def rates_figure(runs: Mapping[tuple[str, str, int], Sequence[Row]]) -> Figure:
             width = 1.5 if schedule in _CONTROLS else 1
             label = None if again else label
             panel.plot(rates, color=color, lw=width, ls=dashes, label=label)
-        panel.set_title(WORKLOADS.get(workload, workload), fontsize=10, loc="left")
+        panel.set_title(
+            WORKLOAD_TITLES.get(workload, workload), fontsize=10, loc="left"
+        )
         panel.set_xlabel("epoch")
         panel.set_yscale("log")
         panel.yaxis.set_major_formatter(lambda value, _: f"{value:g}")

@@ -40,16 +40,24 @@ def environment(packages: Iterable[str] = PACKAGES) -> dict[str, Any]:
 
 
 def _commit() -> str:
-    """The commit of the code, with "-dirty" where it was changed since."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    """The commit of the code, with "-dirty" where it was changed since.
+
+    Results are no code: a study that comes after another finds its tables changed.
+    """
     where = Path(__file__).parent
-    try:
+    of_code = [":(top)", ":(top,exclude)experiments/results"]
+
+    def git(*command: str) -> str:
         done = subprocess.run(
-            command, cwd=where, capture_output=True, text=True, check=True
+            ["git", *command], cwd=where, capture_output=True, text=True, check=True
         )
+        return done.stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", *of_code)
+        return git("rev-parse", "--short", "HEAD") + "-dirty" * bool(changed)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return done.stdout.strip()
 
 
 def write_provenance(

@@ -54,7 +54,8 @@ class Training(NamedTuple):
         if not steps_per_epoch:
             raise UserError(
                 f"{len(dataset.train_labels)} training examples fill no batch of"
-                f" {workload.batch_size}, which is {config.workload}'s."
+                f" {workload.batch_size}, which is {config.workload}'s: give it that"
+                " many or more, beside those held out."
             )
         init_key, order_key = jax.random.split(jax.random.key(config.seed))
         model = workload.model(

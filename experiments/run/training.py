@@ -1,4 +1,4 @@
-"""The training loop: one jitted function per epoch, one checkpoint per epoch."""
+"""The training loop: an epoch, its row of the record, a checkpoint."""
 
 import contextlib
 import json
@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 from autodrop_optax.refinement import recorded_gradient_norms
-from experiments.data.dataset import Dataset, hold_out
+from experiments.data.dataset import Dataset
 from experiments.data.streamed import StreamedDataset
 from experiments.run.checkpoints import Checkpoints
 from experiments.run.devices import ONE_DEVICE, Devices
@@ -75,10 +75,7 @@ def train(
       UserError: the run in ``folder`` must not be overwritten or resumed; the devices
         cannot share a batch evenly; processes disagree on what to run.
     """
-    if isinstance(dataset, StreamedDataset):
-        dataset = dataset.hold_out(config.validation_fraction)
-    else:
-        dataset = hold_out(dataset, config.validation_fraction)
+    dataset = dataset.hold_out(config.validation_fraction)
     data = describe(config, dataset)
     everything = [config.dependencies(), data, str(folder), resume]
     check_same(json.dumps(everything), "the run")

@@ -23,11 +23,6 @@ def scaled(a: optax.Updates, factor: jax.Array) -> optax.Updates:
     return jax.tree.map(lambda x: x * factor.astype(x.dtype), a)
 
 
-def zeros(params: optax.Params) -> optax.Params:
-    """Returns float32 zeros of the shapes of ``params``."""
-    return jax.tree.map(lambda x: jnp.zeros(jnp.shape(x), jnp.float32), params)
-
-
 def require_params(params: optax.Params | None, name: str) -> optax.Params:
     """Returns ``params``, or raises a ValueError where they are missing."""
     if params is None:

@@ -28,15 +28,19 @@ def averaged(scheduled: ScheduledOptimizer) -> ScheduledOptimizer:
     )
 
 
-@dataclass(frozen=True)
-class ConstantAverage(Constant):
-    """The recipe's rate throughout; the average is evaluated."""
+class _Average(Schedule):
+    """The next base's schedule; the average is evaluated."""
 
     copies: ClassVar = 4
 
     def build(self, recipe: Recipe) -> ScheduledOptimizer:
-        """No drop ever comes."""
+        """As the next base does, averaged."""
         return averaged(super().build(recipe))
+
+
+@dataclass(frozen=True)
+class ConstantAverage(_Average, Constant):
+    """The recipe's rate throughout; the average is evaluated."""
 
 
 @dataclass(frozen=True)
@@ -56,33 +60,15 @@ class InverseSqrtAverage(Schedule):
 
 
 @dataclass(frozen=True)
-class LinearDecayAverage(LinearDecay):
+class LinearDecayAverage(_Average, LinearDecay):
     """The recipe's rate, linearly to zero; the average is evaluated."""
 
-    copies: ClassVar = 4
-
-    def build(self, recipe: Recipe) -> ScheduledOptimizer:
-        """A line."""
-        return averaged(super().build(recipe))
-
 
 @dataclass(frozen=True)
-class CosineAverage(Cosine):
+class CosineAverage(_Average, Cosine):
     """The recipe's rate, to zero along half a cosine; the average is evaluated."""
 
-    copies: ClassVar = 4
-
-    def build(self, recipe: Recipe) -> ScheduledOptimizer:
-        """Half a cosine."""
-        return averaged(super().build(recipe))
-
 
 @dataclass(frozen=True)
-class WarmupStableDecayAverage(WarmupStableDecay):
+class WarmupStableDecayAverage(_Average, WarmupStableDecay):
     """Warm-up, the recipe's rate, linear decay; the average is evaluated."""
-
-    copies: ClassVar = 4
-
-    def build(self, recipe: Recipe) -> ScheduledOptimizer:
-        """Two lines and what lies between."""
-        return averaged(super().build(recipe))

@@ -12,7 +12,7 @@ from experiments.schedules.autodrop import AutoDrop
 from experiments.schedules.schedule import (
     RATE_AND_STEPS,
     ScheduledOptimizer,
-    check_fraction,
+    check_milestones,
 )
 from experiments.task.recipe import Recipe
 
@@ -28,10 +28,11 @@ class FixedDrops(AutoDrop):
 
     requires: ClassVar = replace(RATE_AND_STEPS, also="the milestones")
 
+    def __post_init__(self):
+        check_milestones(self.milestones)
+
     def build(self, recipe: Recipe) -> ScheduledOptimizer:
         """Drops by hand, so that a phase begins as after AutoDrop's own drops."""
-        for milestone in self.milestones:
-            check_fraction("milestones", milestone)
         scheduled = super().build(recipe)
         inner = optax.with_extra_args_support(scheduled.optimizer)
         times = jnp.asarray([round(x * recipe.steps) for x in self.milestones])

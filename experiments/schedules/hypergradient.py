@@ -8,24 +8,9 @@ import jax.numpy as jnp
 import optax
 
 from experiments.schedules._checks import check_choice, check_number
-from experiments.schedules._trees import (
-    dot,
-    require_params,
-    scaled,
-    squared_norm,
-    zeros,
-)
+from experiments.schedules._trees import dot, require_params, scaled, squared_norm
 from experiments.schedules.schedule import Requirements, Schedule, ScheduledOptimizer
 from experiments.task.recipe import Recipe
-
-
-def authors_hypergradient_rate(optimizer: str) -> float:
-    """The rate of the rate in the experiments of Baydin et al.: 1e-3, with Adam 1e-7.
-
-    Args:
-      optimizer: a key of OPTIMIZERS.
-    """
-    return 1e-7 if optimizer == "adamw" else 1e-3
 
 
 class HypergradientState(NamedTuple):
@@ -107,7 +92,7 @@ def hypergradient(
     def init(params: optax.Params) -> HypergradientState:
         return HypergradientState(
             learning_rate=jnp.float32(learning_rate),
-            direction=zeros(params),
+            direction=optax.tree.zeros_like(params, jnp.float32),
             inner_state=inner.init(params),
         )
 
@@ -173,7 +158,7 @@ class Hypergradient(_Hypergradient):
         """The additive rule."""
         rate = self.hypergradient_rate
         if rate is None:
-            rate = authors_hypergradient_rate(recipe.optimizer_name)
+            rate = 1e-7 if recipe.optimizer_name == "adamw" else 1e-3
         return self.with_rule("additive", rate, recipe)
 
 

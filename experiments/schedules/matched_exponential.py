@@ -13,6 +13,7 @@ from experiments.schedules.schedule import (
     RATE_AND_STEPS,
     Schedule,
     ScheduledOptimizer,
+    check_fraction,
     follow,
 )
 from experiments.schedules.windowed_autodrop import scaled_window
@@ -37,6 +38,7 @@ class MatchedExponential(Schedule):
     requires: ClassVar = RATE_AND_STEPS
 
     def __post_init__(self):
+        check_fraction("drop_factor", self.drop_factor)
         if self.num_drops is not None and self.num_drops < 0:
             raise UserError(f"num_drops must be 0 or more, got {self.num_drops}.")
         for name in ("windows_per_drop", "window_steps"):

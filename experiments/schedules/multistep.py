@@ -9,6 +9,8 @@ from experiments.schedules.schedule import (
     RATE_AND_STEPS,
     Schedule,
     ScheduledOptimizer,
+    check_fraction,
+    check_milestones,
     follow,
 )
 from experiments.task.recipe import Recipe
@@ -24,6 +26,12 @@ class Multistep(Schedule):
     """What a drop multiplies the rate by; None: the workload's recipe."""
 
     requires: ClassVar = replace(RATE_AND_STEPS, also="the milestones")
+
+    def __post_init__(self):
+        if self.milestones is not None:
+            check_milestones(self.milestones)
+        if self.drop_factor is not None:
+            check_fraction("drop_factor", self.drop_factor)
 
     def build(self, recipe: Recipe) -> ScheduledOptimizer:
         """Drops at the ends of epochs."""

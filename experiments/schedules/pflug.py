@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from experiments.schedules._checks import check_count, check_number
-from experiments.schedules._trees import dot, scaled, zeros
+from experiments.schedules._trees import dot, scaled
 from experiments.schedules.schedule import Requirements, Schedule, ScheduledOptimizer
 from experiments.task.recipe import Recipe
 
@@ -72,7 +72,7 @@ def pflug(
             num_drops=jnp.int32(0),
             steps=jnp.int32(0),
             statistic=jnp.float32(0),
-            previous_gradient=zeros(params),
+            previous_gradient=optax.tree.zeros_like(params, jnp.float32),
             inner_state=inner.init(params),
         )
 

@@ -22,9 +22,8 @@ class SasaState(NamedTuple):
     steps: jax.Array  # shape (), int32: k, since the start
     num_samples: jax.Array  # shape (), int32: N, samples since the last drop
     samples: jax.Array  # shape (capacity,), float32: a ring of the newest
-    p_value: (
-        jax.Array
-    )  # shape (), float32: of a mean of 0, at the last test, NaN before
+    # shape (), float32: of a mean of 0, at the last test, NaN before
+    p_value: jax.Array
 
 
 def sasa_plus(

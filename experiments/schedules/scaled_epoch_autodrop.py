@@ -1,4 +1,4 @@
-"""AutoDrop of epochs with the demo's settings, scaled to the length of the run."""
+"""epoch_autodrop with settings for 60 epochs, scaled to the length of the run."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from experiments.task.recipe import Recipe
 
 @dataclass(frozen=True)
 class ScaledEpochAutoDrop(Schedule):
-    """As epoch_autodrop, with the demo's settings scaled to the length of the run.
+    """As epoch_autodrop, with settings for 60 epochs scaled to the length of the run.
 
     Times scale with the run, the change of the angle per epoch inversely: 60 epochs
     give threshold 0.4, delay 5 and window 12.

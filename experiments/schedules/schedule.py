@@ -131,6 +131,16 @@ def check_fraction(name: str, value: float) -> None:
         raise UserError(f"{name} must be from 0 to 1, got {value}.")
 
 
+def check_milestones(milestones: tuple[float, ...]) -> None:
+    """Raises a UserError unless all are fractions of the run."""
+    for value in milestones:
+        if not 0 <= value <= 1:
+            raise UserError(
+                f"milestones must be from 0 to 1, as fractions of the run, got {value}:"
+                " divide epochs by those of the run."
+            )
+
+
 def check_positive(name: str, value: float) -> None:
     """Raises a UserError unless a value is above 0."""
     if not value > 0:

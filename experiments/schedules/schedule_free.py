@@ -19,9 +19,7 @@ from experiments.schedules.schedule import (
 )
 from experiments.task.recipe import Recipe
 
-_REQUIRES = Requirements(
-    rate=True, also="a warm-up; other parameters to evaluate than to train"
-)
+_REQUIRES = Requirements(rate=True, also="a warm-up")
 
 
 @dataclass(frozen=True)

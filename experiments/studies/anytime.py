@@ -1,4 +1,4 @@
-"""Is AutoDrop, told nothing, as good as linear decay that was told the end?
+"""Is AutoDrop, not told the end, as good as linear decay that was?
 
 The rules were written before the runs. Nobody picks seeds; no run is left out; nothing
 is stopped early.
@@ -246,7 +246,7 @@ def order(row: StoppedRun) -> tuple:
 
 
 STUDY = Study(
-    what="Is AutoDrop, told nothing, as good as linear decay told the end?",
+    what="Is AutoDrop, not told the end, as good as linear decay that is?",
     workloads=tuple(EPOCHS),
     seeds=(0, 1, 2),
     arms=arms,

@@ -234,7 +234,7 @@ def batch_norm(
       num_batches: training batches for a recomputation.
       autodrop: settings, by default the demo's.
       data_dir: folder with Fashion-MNIST's four files.
-      results: folder for the studies' tables; these two are beside it.
+      results: folder for the two tables.
     """
     averagings: list[Averaging] = []
     runs: list[BatchNormRun] = []
@@ -248,7 +248,6 @@ def batch_norm(
             averagings += rows
             runs.append(outcome)
             # After every run: what is finished is kept.
-            out = results.parent
-            write_csv(out / "batch_stats.csv", Averaging._fields, averagings)
-            write_csv(out / "batch_stats_runs.csv", BatchNormRun._fields, runs)
+            write_csv(results / "batch_stats.csv", Averaging._fields, averagings)
+            write_csv(results / "batch_stats_runs.csv", BatchNormRun._fields, runs)
     print(averagings_table(averagings), runs_table(runs), sep="\n\n")

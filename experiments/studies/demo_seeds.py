@@ -7,7 +7,7 @@ at most that of linear decay and a tenth of a point, and is it below that of mul
 from collections.abc import Callable
 from pathlib import Path
 
-from experiments.demo import SCHEDULES
+from experiments.demo import COMPARED
 from experiments.report.csv_file import write_csv
 from experiments.report.outcome import Outcome, seeds_table
 from experiments.run.environment import write_provenance
@@ -41,6 +41,6 @@ STUDY = Study(
     what="What does the demo give on five seeds, at the recipe's rate?",
     workloads=("fashion_mnist_mlp", "digits_mlp"),
     seeds=(0, 1, 2, 3, 4),
-    arms=lambda workload: [at_own_rate(arm(name), workload) for name in SCHEDULES],
+    arms=lambda workload: [at_own_rate(arm(name), workload) for name in COMPARED],
     report=outcomes_into("demo.csv"),
 )

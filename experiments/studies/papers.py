@@ -78,16 +78,17 @@ UAI_OTHERS = {
 SEEDS = (0, 1, 2, 3)
 
 
-def autodrop_presets(workload: str) -> tuple[str, ...]:
+def autodrop_presets(workload: str) -> list[str]:
     """The paper's settings; the scaled ones too where a run is shorter than there."""
-    return ("paper_autodrop",) + ("scaled_epoch_autodrop",) * (
-        workload not in UAI_TABLE_2
-    )
+    presets = ["paper_autodrop"]
+    if workload not in UAI_TABLE_2:
+        presets.append("scaled_epoch_autodrop")
+    return presets
 
 
-def sensitivity_presets(workload: str) -> tuple[str, ...]:
+def sensitivity_preset(workload: str) -> str:
     """The paper's settings, or the scaled ones where a run is shorter than there."""
-    return autodrop_presets(workload)[-1:]
+    return autodrop_presets(workload)[-1]
 
 
 def errors_of(

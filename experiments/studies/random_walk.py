@@ -26,13 +26,13 @@ def random_walk(
 
     Args:
       seeds: of the walks; 1200 windows of 2 steps each.
-      results: folder for the studies' tables; the walks' is beside it.
+      results: folder for the table.
     """
     cases = tqdm(list(itertools.product(SIZES, seeds)), disable=None)
     found = [
         walk for size, seed in cases for walk in walks(size, seed, WINDOWS_PER_RUN)
     ]
-    path = results.parent / "random_walk.csv"
+    path = results / "random_walk.csv"
     write_csv(path, Walk._fields, found)
     print(walks_table(found))
     print(f"table: {path}")

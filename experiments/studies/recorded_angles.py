@@ -11,8 +11,7 @@ from pathlib import Path
 from experiments.report.csv_file import write_csv
 from experiments.studies.figure2 import arms
 from experiments.studies.study import Runs, Study
-
-HEADER = ("workload", "learning_rate", "seed", "epoch", "angle", "train_loss")
+from experiments.theory.recorded_angles import AngleRow
 
 
 def report(runs: Runs, results: Path) -> None:
@@ -30,8 +29,8 @@ def report(runs: Runs, results: Path) -> None:
         for run in runs.finished
         for row in run.rows
     ]
-    path = results.parent / "theory" / "recorded_angles.csv"
-    write_csv(path, HEADER, lines)
+    path = results / "recorded_angles.csv"
+    write_csv(path, AngleRow._fields, lines)
     print(f"table: {path}")
 
 

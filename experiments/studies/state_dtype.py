@@ -151,11 +151,11 @@ def state_dtype(
       epochs: of each run.
       workloads: the runs.
       data_dir: folder with Fashion-MNIST's four files.
-      results: folder for the studies' tables; these two are beside it.
+      results: folder for the two tables.
     """
-    _write(results.parent / "state_size.csv", StateSize._fields, state_sizes())
+    _write(results / "state_size.csv", StateSize._fields, state_sizes())
     errors = [row for name in workloads for row in angle_errors(name, epochs, data_dir)]
-    _write(results.parent / "state_dtype.csv", AngleError._fields, errors)
+    _write(results / "state_dtype.csv", AngleError._fields, errors)
 
 
 def _write(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

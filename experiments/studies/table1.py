@@ -9,7 +9,7 @@ from experiments.studies.papers import (
     TABLE_1,
     errors_of,
     final_error,
-    sensitivity_presets,
+    sensitivity_preset,
 )
 from experiments.studies.plan import Arm, arm
 from experiments.studies.study import Runs, Study
@@ -23,21 +23,16 @@ def arms(workload: str) -> list[Arm]:
     """Multi-step, and AutoDrop with each drop factor."""
     own = WORKLOADS[workload].drop_factor
     factors = (own,) if workload.startswith("imagenet") else DROP_FACTORS
+    preset = sensitivity_preset(workload)
+    varied = (preset,) if workload in TABLE_1 else (preset, "multistep")
     arms = [arm("multistep")]
     for factor in factors:
-        for preset in sensitivity_presets(workload):
-            arms.append(
-                arm(preset)
-                if factor == own
-                else arm(
-                    preset,
-                    f"{preset}_drop{factor:g}",
-                    schedule__drop_factor=factor,
-                )
-            )
-        if workload not in TABLE_1 and factor != own:
-            label = f"multistep_drop{factor:g}"
-            arms.append(arm("multistep", label, schedule__drop_factor=factor))
+        if factor == own:
+            arms.append(arm(preset))
+            continue
+        for name in varied:
+            label = f"{name}_drop{factor:g}"
+            arms.append(arm(name, label, schedule__drop_factor=factor))
     return arms
 
 

@@ -10,7 +10,7 @@ from experiments.studies.papers import (
     UAI_TABLE_2,
     errors_of,
     final_error,
-    sensitivity_presets,
+    sensitivity_preset,
 )
 from experiments.studies.plan import Arm, arm
 from experiments.studies.study import Runs, Study
@@ -26,7 +26,7 @@ def arms(workload: str) -> list[Arm]:
     # Elsewhere the rate without a name is a tuned one; it is the error to reach.
     arms = [] if published else [arm("multistep")]
     for rate in RATES:
-        for preset in ("multistep", *sensitivity_presets(workload)):
+        for preset in ("multistep", sensitivity_preset(workload)):
             if published and rate == WORKLOADS[workload].learning_rate:
                 arms.append(arm(preset))
             else:

@@ -22,7 +22,7 @@ def arms(workload: str) -> list[Arm]:
 
 def report(runs: Runs, results: Path) -> None:
     """The table."""
-    path = results.parent / "window_steps.csv"
+    path = results / "window_steps.csv"
     write_csv(path, WindowedRun._fields, map(windowed_run, runs.finished))
     print(f"table: {path}")
 

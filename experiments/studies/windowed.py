@@ -70,11 +70,11 @@ def spacing_of(window: float, since: float, drops: float) -> tuple[float, float]
 def report(runs: Runs, results: Path) -> None:
     """The table, and the rates over the epochs."""
     lines = [windowed_run(run) for run in runs.finished]
-    path = results.parent / "windowed.csv"
+    path = results / "windowed.csv"
     write_csv(path, WindowedRun._fields, lines)
     print(f"table: {path}")
     rows = {line[:3]: run.rows for line, run in zip(lines, runs.finished, strict=True)}
-    figures.save(rates_figure(rows), results.parent / "windowed.png")
+    figures.save(rates_figure(rows), results / "windowed.png")
 
 
 STUDY = Study(

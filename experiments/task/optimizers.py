@@ -1,5 +1,6 @@
 """The optimizers, each a small function of its learning rate."""
 
+import functools
 from collections.abc import Callable
 from typing import Literal
 
@@ -9,22 +10,16 @@ LearningRate = float | optax.Schedule
 
 
 def sgd(
-    learning_rate: LearningRate, momentum: float, weight_decay: float
+    learning_rate: LearningRate,
+    momentum: float,
+    weight_decay: float,
+    *,
+    nesterov: bool = False,
 ) -> optax.GradientTransformation:
-    """SGD with heavy-ball momentum and an l2 penalty."""
+    """SGD with heavy-ball momentum or Nesterov's, and an l2 penalty."""
     return optax.chain(
         optax.add_decayed_weights(weight_decay),
-        optax.sgd(learning_rate, momentum=momentum),
-    )
-
-
-def nesterov(
-    learning_rate: LearningRate, momentum: float, weight_decay: float
-) -> optax.GradientTransformation:
-    """SGD with Nesterov's momentum and an l2 penalty."""
-    return optax.chain(
-        optax.add_decayed_weights(weight_decay),
-        optax.sgd(learning_rate, momentum=momentum, nesterov=True),
+        optax.sgd(learning_rate, momentum=momentum, nesterov=nesterov),
     )
 
 
@@ -37,7 +32,7 @@ def adamw(
 
 OPTIMIZERS: dict[
     str, Callable[[LearningRate, float, float], optax.GradientTransformation]
-] = {"sgd": sgd, "nesterov": nesterov, "adamw": adamw}
+] = {"sgd": sgd, "nesterov": functools.partial(sgd, nesterov=True), "adamw": adamw}
 
 
 def norm_of(optimizer: str) -> Literal["l1", "l2"]:

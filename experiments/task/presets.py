@@ -221,10 +221,10 @@ _NOTED: dict[str, Preset] = {
     ),
     "scaled_epoch_autodrop": Preset(
         config=RunConfig(schedule=ScaledEpochAutoDrop()),
-        what="AutoDrop with the demo's settings, scaled to the length of the run.",
+        what="epoch_autodrop with settings for 60 epochs scaled to the run's length.",
         why=(
             "One rule for all workloads: times scale with the epochs, the threshold in"
-            " degrees per epoch inversely. 60 epochs give the demo's settings."
+            " degrees per epoch inversely. 60 epochs give those of `demo_autodrop`."
         ),
     ),
     "scaled_epoch_autodrop_no_averaging": Preset(

@@ -19,7 +19,7 @@ class Recipe:
     batch_size: int
     steps_per_epoch: int
     epochs: int
-    # What the usual hand-made schedule does, and AutoDrop's factor.
+    # What the usual hand-made schedule does; the factor is epoch_autodrop's too.
     drop_factor: float
     milestones: tuple[float, ...]  # fractions of the run
     record_gradient_norms: bool = False

@@ -64,9 +64,8 @@ class Level(NamedTuple):
     runs: int
     limit_angle: float  # degrees: arccos C* of Theorem 1
     bias: float  # degrees: of the mean angle against it, to first order
-    saturation_time: (
-        int  # first iteration from which the expected angle is at its limit
-    )
+    # The first iteration from which the expected angle is at its limit.
+    saturation_time: int
     loss_at_saturation: float  # expected, over its limit
     slowdown: float  # decrease of log loss per iteration, up to then over from then
     final_loss: float  # expected

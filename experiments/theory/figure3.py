@@ -32,6 +32,7 @@ import optax
 from scipy import stats
 
 from autodrop_optax import epoch_autodrop
+from experiments.report.statistics import mean_and_half_width
 from experiments.theory.moments import expected_run, mean_angle, saturation
 from experiments.theory.noisy_quadratic import (
     SPECTRA,
@@ -123,14 +124,12 @@ def chance_firings(
     for rate, values in zip(RATES, np.asarray(firings, np.float64), strict=True):
         sd = mean_angle(MODEL, rate).sd
         within = WINDOW * THRESHOLD / (np.sqrt(2) * sd)
-        quantile = stats.t.ppf(0.975, seeds - 1)
         results.append(
             Chance(
                 rate,
                 saturation(MODEL, rate).angle,
                 sd,
-                float(values.mean()),
-                float(quantile * stats.sem(values)),
+                *mean_and_half_width(values),
                 float(stats.norm.cdf(within) - stats.norm.cdf(-within)),
             )
         )
@@ -228,8 +227,7 @@ def outcome(floor: float, method: str, kind: str, losses: np.ndarray) -> Outcome
     final = losses[:, -1]
     spread = np.nan, np.nan
     if runs > 1:
-        quantile = stats.t.ppf(0.975, runs - 1)
-        spread = float(final.std(ddof=1)), float(quantile * stats.sem(final))
+        spread = float(final.std(ddof=1)), mean_and_half_width(final)[1]
     eighth, quarter, half, end = (
         float(losses[:, steps // k - 1].mean()) for k in (8, 4, 2, 1)
     )

@@ -3,14 +3,26 @@
 `python -m experiments study recorded_angles` trains anew and writes the file.
 """
 
-import csv
-from collections.abc import Iterator
+import itertools
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-RECORDED = Path(__file__).parents[1] / "results" / "theory" / "recorded_angles.csv"
+from experiments.report.csv_file import read_csv
+
+RECORDED = Path(__file__).parents[1] / "results" / "studies" / "recorded_angles.csv"
+
+
+class AngleRow(NamedTuple):
+    """One epoch of one run; a line of recorded_angles.csv."""
+
+    workload: str
+    learning_rate: float
+    seed: int
+    epoch: int
+    angle: float
+    train_loss: float
 
 
 class RecordedAngles(NamedTuple):
@@ -35,25 +47,10 @@ class RecordedAngles(NamedTuple):
 
 def read(path: Path = RECORDED) -> list[RecordedAngles]:
     """Reads the runs in the order of the file."""
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    return list(_grouped(rows))
-
-
-def _grouped(rows: list[dict[str, str]]) -> Iterator[RecordedAngles]:
-    keys = dict.fromkeys((r["workload"], r["learning_rate"], r["seed"]) for r in rows)
-    for workload, rate, seed in keys:
-        own = [
-            row
-            for row in rows
-            if (row["workload"], row["learning_rate"], row["seed"])
-            == (workload, rate, seed)
-        ]
-        yield RecordedAngles(
-            workload,
-            float(rate),
-            int(seed),
-            np.array([int(row["epoch"]) for row in own]),
-            np.array([float(row["angle"]) for row in own]),
-            np.array([float(row["train_loss"]) for row in own]),
+    runs = itertools.groupby(read_csv(path, AngleRow), lambda row: row[:3])
+    return [
+        RecordedAngles(
+            *run, *map(np.array, zip(*(row[3:] for row in rows), strict=True))
         )
+        for run, rows in runs
+    ]

@@ -24,8 +24,8 @@ import jax
 import jax.numpy as jnp
 import matplotlib.figure
 import numpy as np
-from scipy import stats
 
+from experiments.report.statistics import mean_and_half_width
 from experiments.theory.moments import (
     distance_from_limit,
     effective_dimension,
@@ -240,12 +240,6 @@ def measure_bias(
         )
         for model, values in zip(models, angles, strict=True)
     ]
-
-
-def mean_and_half_width(values: np.ndarray) -> tuple[float, float]:
-    """Mean over seeds, and half of its 95 % confidence interval (Student's t)."""
-    quantile = stats.t.ppf(0.975, len(values) - 1)
-    return float(values.mean()), float(quantile * stats.sem(values))
 
 
 class Summary(NamedTuple):

@@ -9,7 +9,7 @@ from experiments.errors import choose
 from experiments.report.convex import ConvexRow, convex_tables
 from experiments.report.csv_file import write_csv
 from experiments.studies.convex.problems import PROBLEMS
-from experiments.studies.convex.runs import OPTIMIZERS
+from experiments.studies.convex.runs import MAKERS
 from experiments.studies.convex.study import compare, rows
 from experiments.studies.study import RESULTS
 
@@ -28,12 +28,12 @@ def convex(
     Args:
       data: names of data sets; by default all.
       optimizer: "adam" or "sgd"; by default both.
-      results: folder for the studies' tables; this one is beside it.
+      results: folder for the table.
     """
     problems = {name: choose(PROBLEMS, "data set", name) for name in data} or PROBLEMS
-    optimizers = [optimizer] if optimizer else list(OPTIMIZERS)
+    optimizers = [optimizer] if optimizer else list(MAKERS)
     for name in optimizers:
-        choose(OPTIMIZERS, "optimizer", name)
+        choose(MAKERS, "optimizer", name)
     found: list[ConvexRow] = []
     for name in optimizers:
         for data_name, load in problems.items():
@@ -43,6 +43,6 @@ def convex(
     if data or optimizer:
         print(convex_tables(found))
         return
-    path = results.parent / "convex.csv"
+    path = results / "convex.csv"
     write_csv(path, ConvexRow._fields, found)
     print(f"table: {path}; `python -m experiments report` puts it on its page")

@@ -18,7 +18,7 @@ EPOCHS = 100
 BATCH_SIZE = 16
 
 # By name: the optimizer of a rate, and the norm that its schedules are refined by.
-OPTIMIZERS = {
+MAKERS = {
     "adam": (functools.partial(optax.adam, b1=0.9, b2=0.95), "l1"),
     "sgd": (optax.sgd, "l2"),
 }
@@ -51,7 +51,7 @@ def train(
 
     Args:
       problem: what is minimised, from zero.
-      optimizer: one of :data:`OPTIMIZERS`.
+      optimizer: one of :data:`MAKERS`.
       rates: peak rates.
       seeds: of the order of the examples; the same order with all rates.
       factors: the schedule, of shape (steps,), or (seeds, steps) for one of each seed.
@@ -59,20 +59,9 @@ def train(
       autodrop_name: one of :data:`AUTODROPS`, which drops the rate then.
       epochs: passes over the examples.
     """
-    steps = epochs * steps_per_epoch(problem)
-    if factors is None:
-        factors = np.ones(steps)
-    factors = np.broadcast_to(factors, (len(seeds), steps))
-    weights, drops = _over_seeds_and_rates(
-        _Setting(problem.classes, optimizer, autodrop_name, epochs),
-        jnp.asarray(problem.inputs, jnp.float32),
-        jnp.asarray(problem.labels),
-        jnp.asarray(rates, jnp.float32),
-        jnp.asarray(seeds, jnp.int32),
-        jnp.asarray(factors, jnp.float32),
-    )
-    weights = np.asarray(weights)
-    return Outcomes(problem.losses(weights), problem.errors(weights), np.asarray(drops))
+    return _train(
+        problem, optimizer, rates, seeds, factors, epochs, autodrop=autodrop_name
+    )[0]
 
 
 def train_and_record(
@@ -85,20 +74,40 @@ def train_and_record(
     epochs: int = EPOCHS,
 ) -> tuple[Outcomes, np.ndarray]:
     """As :func:`train`, of one rate; and the norms of all gradients, (seeds, steps)."""
+    outcomes, state = _train(
+        problem, optimizer, rate, seeds, factors, epochs, records=True
+    )
+    return outcomes, recorded_gradient_norms(state)
+
+
+def _train(
+    problem: Problem,
+    optimizer: str,
+    rates: float | Sequence[float],
+    seeds: Sequence[int],
+    factors: np.ndarray | None,
+    epochs: int,
+    *,
+    autodrop: str | None = None,
+    records: bool = False,
+) -> tuple[Outcomes, Any]:
+    """The outcomes and the optimizer's states; these of one rate have no axis of it."""
     steps = epochs * steps_per_epoch(problem)
+    if factors is None:
+        factors = np.ones(steps)
     factors = np.broadcast_to(factors, (len(seeds), steps))
-    weights, state = _recorded_over_seeds(
-        _Setting(problem.classes, optimizer, None, epochs),
+    weights, state = _over_seeds_and_rates(
+        _Setting(problem.classes, optimizer, autodrop, epochs, records),
         jnp.asarray(problem.inputs, jnp.float32),
         jnp.asarray(problem.labels),
-        jnp.asarray(rate, jnp.float32),
+        jnp.asarray(rates, jnp.float32),
         jnp.asarray(seeds, jnp.int32),
         jnp.asarray(factors, jnp.float32),
     )
-    weights = np.asarray(weights)[:, None]
-    drops = np.zeros(weights.shape[:2], int)
-    outcomes = Outcomes(problem.losses(weights), problem.errors(weights), drops)
-    return outcomes, recorded_gradient_norms(state)
+    shape = len(seeds), np.size(rates)
+    weights = np.asarray(weights).reshape(*shape, *weights.shape[-2:])
+    drops = np.zeros(shape, int) if autodrop is None else np.asarray(state[1].num_drops)
+    return Outcomes(problem.losses(weights), problem.errors(weights), drops), state
 
 
 class _Setting(NamedTuple):
@@ -108,6 +117,7 @@ class _Setting(NamedTuple):
     optimizer: str
     autodrop: str | None
     epochs: int
+    records: bool = False  # the norms of the gradients
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -115,22 +125,8 @@ def _over_seeds_and_rates(setting, inputs, labels, rates, seeds, factors):
     def of_seed(seed, factors):
         # The order of the examples is the same for all rates, and computed once.
         order = _order(setting, seed, len(labels))
-
-        def of_rate(rate):
-            weights, state = _run(setting, inputs, labels, order, rate, factors)
-            drops = 0 if setting.autodrop is None else state[1].num_drops
-            return weights, jnp.asarray(drops, jnp.int32)
-
-        return jax.vmap(of_rate)(rates)
-
-    return jax.vmap(of_seed)(seeds, factors)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _recorded_over_seeds(setting, inputs, labels, rate, seeds, factors):
-    def of_seed(seed, factors):
-        order = _order(setting, seed, len(labels))
-        return _run(setting, inputs, labels, order, rate, factors, records=True)
+        run = functools.partial(_run, setting, inputs, labels, order, factors)
+        return jax.vmap(run)(rates) if rates.ndim else run(rates)
 
     return jax.vmap(of_seed)(seeds, factors)
 
@@ -146,14 +142,12 @@ def _order(setting: _Setting, seed: jax.Array, examples: int) -> jax.Array:
     return jax.lax.map(of_epoch, jax.random.split(jax.random.key(seed), setting.epochs))
 
 
-def _run(
-    setting: _Setting, inputs, labels, order, rate, factors, records: bool = False
-) -> tuple[Any, Any]:
+def _run(setting: _Setting, inputs, labels, order, factors, rate) -> tuple[Any, Any]:
     """One run; the last weights and the optimizer's state."""
-    make, norm = OPTIMIZERS[setting.optimizer]
+    make, norm = MAKERS[setting.optimizer]
     steps = factors.shape[0]
     optimizer = make(lambda count: rate * factors[count])
-    if records:
+    if setting.records:
         size = steps + steps % 2
         optimizer = optax.chain(
             record_gradient_norms(norm, buffer_size=size), optimizer

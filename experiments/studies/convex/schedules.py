@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from experiments.report.convex import LINEAR
+
 
 def step_wise(steps: int) -> np.ndarray:
     """A tenth after 60, 80 and 95 % of the steps."""
@@ -19,10 +21,10 @@ FACTORS: dict[str, Callable[[int], np.ndarray]] = {
     "1/sqrt(t)": lambda steps: 1 / np.sqrt(1 + np.arange(steps)),
     "step-wise": step_wise,
     "cosine": lambda steps: (1 + np.cos(np.pi * np.arange(steps) / steps)) / 2,
-    "linear decay": lambda steps: np.linspace(1, 0, steps),
+    LINEAR: lambda steps: np.linspace(1, 0, steps),
 }
 
-# The library's defaults are what the paper recommends. Scaled: those of the demo.
+# The library's defaults are what the paper recommends. Scaled: those for 60 epochs.
 AUTODROPS: dict[str, dict[str, Any]] = {
     "AutoDrop, paper": {},
     "AutoDrop, scaled": {
@@ -32,5 +34,4 @@ AUTODROPS: dict[str, dict[str, Any]] = {
 MIN_FACTOR = 1e-3  # AutoDrop's floor as a factor of the rate: 1e-4 of 0.1
 
 REFINED = "refined"
-LINEAR = "linear decay"
-SCHEDULES = (*FACTORS, REFINED, *AUTODROPS)
+COMPARED = (*FACTORS, REFINED, *AUTODROPS)

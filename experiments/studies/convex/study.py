@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from autodrop_optax.refinement import refinement_arrays
-from experiments.report.convex import ConvexRow
+from experiments.report.convex import LINEAR, ConvexRow
 from experiments.report.statistics import t_statistic
 from experiments.studies.convex.problems import Problem, minimum
 from experiments.studies.convex.runs import (
@@ -17,7 +17,7 @@ from experiments.studies.convex.runs import (
     train,
     train_and_record,
 )
-from experiments.studies.convex.schedules import AUTODROPS, FACTORS, LINEAR, REFINED
+from experiments.studies.convex.schedules import AUTODROPS, FACTORS, REFINED
 
 RATES = tuple(2.0**k for k in range(-12, 7))
 REPORTED = tuple(range(10))

@@ -47,7 +47,7 @@ class Workload:
     batch_size: int
     epochs: int
     momentum: float = 0.9
-    # What the usual hand-made schedule does, and AutoDrop's factor.
+    # What the usual hand-made schedule does; the factor is epoch_autodrop's too.
     drop_factor: float = 0.2
     milestones: tuple[float, ...] = (0.3, 0.6, 0.8)  # fractions of the run
     # A data set's inputs -> the network's, in training and evaluation.

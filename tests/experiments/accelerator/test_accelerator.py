@@ -10,6 +10,8 @@ from experiments.report.csv_file import read_csv
 
 # The experiments' other requirements, which a bare machine does not have.
 ABSENT = (
+    "scipy",
+    "sklearn",
     "pooch",
     "tyro",
     "tqdm",

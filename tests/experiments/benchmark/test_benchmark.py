@@ -18,7 +18,7 @@ from experiments.benchmark.angle import check_accuracy
 from experiments.benchmark.command import benchmark
 from experiments.benchmark.config import BenchmarkConfig
 from experiments.benchmark.inputs import turning_leaves
-from experiments.benchmark.pytorch import demo_rows
+from experiments.benchmark.pytorch import pytorch_rows
 from experiments.benchmark.timing import Row, compare
 from experiments.errors import UserError
 
@@ -53,7 +53,7 @@ LIMITS = {
     "angle, largest error / 1e-3 degrees": 1.0,
     "end_epoch, 100 M in 1, no delay / read three, write two new": 1.0,
     "end_epoch, 100 M in 200, no delay / read three, write two new": 1.0,
-    "epoch of the demo / PyTorch": 1.0,
+    "epoch of the perceptron, epoch_autodrop / PyTorch": 1.0,
     "copies, averaging=True: link, state": 3.0,
     "copies, averaging=True: with_epoch_autodrop, state": 3.0,
     "copies, averaging=False: link, state": 2.0,
@@ -157,7 +157,7 @@ def test_a_wrong_kernel_stops_the_benchmark(monkeypatch, one_device, tmp_path):
 
 def test_without_torch(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    (row,) = demo_rows(BenchmarkConfig(size=1e-5))
+    (row,) = pytorch_rows(BenchmarkConfig(size=1e-5))
     assert row.met == "torch not installed"
 
 

@@ -87,18 +87,18 @@ def test_idx_file_that_ends_in_its_header(idx_file, size):
 def test_idx_file_with_a_wrong_magic_number(idx_file, magic):
     content = gzip.decompress(idx_file.read_bytes())
     idx_file.write_bytes(gzip.compress(magic + content[4:]))
-    with pytest.raises(UserError, match=f"starts with {magic.hex(' ')} instead"):
+    with pytest.raises(UserError, match=f"with {magic.hex(' ')} instead .* Get it"):
         read_idx(idx_file, ARRAY.shape)
 
 
 def test_idx_file_of_another_shape(idx_file):
-    with pytest.raises(UserError, match=r"shape \(4, 3, 2\), expected \(5, 3, 2\)"):
+    with pytest.raises(UserError, match=r"\(4, 3, 2\), expected \(5, 3, 2\)\. Get it"):
         read_idx(idx_file, (5, 3, 2))
 
 
 def test_idx_file_that_is_not_compressed(idx_file):
     idx_file.write_bytes(b"<html>404 Not Found</html>")
-    with pytest.raises(UserError, match="cannot be read as a gzip file"):
+    with pytest.raises(UserError, match=r"cannot be read as a gzip .* Get it anew"):
         read_idx(idx_file, ARRAY.shape)
 
 
@@ -148,7 +148,7 @@ def test_nothing_found_is_one_clear_error(nothing_found):
 
 def test_a_named_folder_without_the_files_is_an_error(fashion_folder, monkeypatch):
     (fashion_folder / "t10k-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(UserError, match=r"--data-dir.* lacks t10k-labels-idx1"):
+    with pytest.raises(UserError, match=r"--data-dir.* lacks t10k-labels.*: get what"):
         fashion_mnist.find_files(fashion_folder)
     monkeypatch.setenv(fashion_mnist.ENVIRONMENT_VARIABLE, str(fashion_folder))
     with pytest.raises(UserError, match=r"FASHION_MNIST_DIR.* lacks t10k-labels-idx1"):

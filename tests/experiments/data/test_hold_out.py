@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from experiments.data.dataset import hold_out
 from experiments.errors import UserError
 from experiments.run.evaluation import evaluate
 from experiments.run.training import train
@@ -15,7 +14,7 @@ from experiments.task.config import RunConfig
 
 
 def test_the_last_are_held_out(digits):
-    held = hold_out(digits, 0.1)
+    held = digits.hold_out(0.1)
     assert len(held.train_labels) == 1347 - 135
     assert held.validation_labels is not None
     assert held.validation_inputs is not None
@@ -27,13 +26,13 @@ def test_the_last_are_held_out(digits):
 
 
 def test_nothing_is_held_out_by_default(digits):
-    assert hold_out(digits, 0.0) is digits
+    assert digits.hold_out(0.0) is digits
 
 
 @pytest.mark.parametrize("fraction", [1e-6, 0.9999])
 def test_both_parts_need_examples(digits, fraction):
     with pytest.raises(UserError, match=f"validation_fraction {fraction} divides 1347"):
-        hold_out(digits, fraction)
+        digits.hold_out(fraction)
 
 
 @pytest.mark.slow
@@ -41,7 +40,7 @@ def test_validation_is_recorded_and_changes_no_step(digits, tmp_path):
     config = RunConfig("digits_mlp", Constant(), epochs=2, validation_fraction=0.1)
     rows = train(config, tmp_path / "held", digits)
     without = RunConfig("digits_mlp", Constant(), epochs=2)
-    alone = hold_out(digits, 0.1)._replace(
+    alone = digits.hold_out(0.1)._replace(
         validation_inputs=None, validation_labels=None
     )
     others = train(without, tmp_path / "alone", alone)

@@ -58,7 +58,7 @@ def test_chosen_windows_are_spread_over_the_training_part():
 
 
 def test_more_windows_than_there_are():
-    with pytest.raises(UserError, match=r"has 17 windows .* train_size=18"):
+    with pytest.raises(UserError, match=r"17 windows .* train_size=18\. Take fewer"):
         text_dataset("Letters", "a test", TEXT, length=1, train_size=18)
 
 

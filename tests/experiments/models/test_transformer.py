@@ -49,23 +49,14 @@ def transformer_block(x, block):
     return x + linear(hidden, block.contract)
 
 
-@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
-def test_number_of_parameters(num_parameters, tied):
+def test_number_of_parameters(num_parameters):
     vocabulary, length, w, layers = 100, 128, 64, 2
     build = functools.partial(
-        Transformer,
-        vocabulary,
-        length,
-        width=w,
-        num_layers=layers,
-        num_heads=4,
-        tied=tied,
+        Transformer, vocabulary, length, width=w, num_layers=layers, num_heads=4
     )
     # LayerNorms, attention's four projections, the perceptron's two.
     block = 2 * 2 * w + 4 * (w * w + w) + (4 * w * w + 4 * w) + (4 * w * w + w)
     expected = vocabulary * w + length * w + layers * block + 2 * w
-    if not tied:
-        expected += w * vocabulary + vocabulary
     assert num_parameters(build) == expected
 
 
@@ -76,16 +67,14 @@ def test_block(randomised, forward):
     np.testing.assert_allclose(forward(block, x), expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
-def test_whole_network(randomised, forward, tied):
-    model = randomised(functools.partial(SMALL, tied=tied))
+def test_whole_network(randomised, forward):
+    model = randomised(SMALL)
     tokens = TOKENS[:, :7]  # shorter than the longest sequence
     embedding = values(model.tokens.embedding)
     x = embedding[tokens] + values(model.positions.embedding)[:7]
     for block in model.blocks:
         x = transformer_block(x, block)
-    x = layer_norm(x, model.norm)
-    expected = x @ embedding.T if tied else linear(x, model.head)
+    expected = layer_norm(x, model.norm) @ embedding.T
     np.testing.assert_allclose(forward(model, tokens), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -108,10 +97,8 @@ def test_too_long_a_sequence(randomised):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
-def test_bfloat16(products, state_dtypes, randomised, forward, tied):
-    exact = functools.partial(SMALL, tied=tied)
-    build = functools.partial(exact, dtype=jnp.bfloat16)
+def test_bfloat16(products, state_dtypes, randomised, forward):
+    build = functools.partial(SMALL, dtype=jnp.bfloat16)
     *inner, head = products(build, TOKENS)
     # In a block: four projections, scores, weighted sum, two of the perceptron.
     assert len(inner) == 2 * 8
@@ -119,6 +106,6 @@ def test_bfloat16(products, state_dtypes, randomised, forward, tied):
     assert head.operand_dtypes == {"float32"}
     assert state_dtypes(build) == {"float32"}
 
-    found, expected = (forward(randomised(b), TOKENS) for b in (build, exact))
+    found, expected = (forward(randomised(b), TOKENS) for b in (build, SMALL))
     assert found.dtype == jnp.float32
     assert 1e-4 < np.max(np.abs(found - expected)) < 0.05 * np.max(np.abs(expected))

@@ -1,4 +1,4 @@
-"""Wide residual networks: sizes, arithmetic, dropout, bfloat16."""
+"""Wide residual networks: sizes, arithmetic, bfloat16."""
 
 import functools
 
@@ -101,27 +101,6 @@ def test_whole_network(randomised, forward):
     expected = linear(relu(batch_norm(x, model.norm)).mean((1, 2)), model.head)
     found = forward(model, inputs)
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
-
-
-@pytest.mark.slow
-def test_dropout_is_between_the_convolutions_and_in_training_alone(forward):
-    build = functools.partial(WideBlock, 4, 4, 1)
-    block = nnx.jit(lambda: build(0.5, rngs=nnx.Rngs(0)))()
-    x = images(2, 6, 6, 4)
-    block.train()
-    assert np.any(forward(block, x) != forward(block, x))
-    block.eval()
-    kept = forward(block, x)
-    np.testing.assert_array_equal(forward(block, x), kept)
-    assert np.all(kept != x)
-    block.dropout.rate = 1.0
-    block.train()
-    np.testing.assert_array_equal(forward(block, x), x)
-
-
-def test_network_hands_dropout_on():
-    model = nnx.eval_shape(lambda: SMALL(dropout=0.3, rngs=nnx.Rngs(0)))
-    assert [block.dropout.rate for block in model.blocks] == [0.3] * 3
 
 
 @pytest.mark.slow

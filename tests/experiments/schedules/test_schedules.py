@@ -9,7 +9,6 @@ import numpy as np
 import optax
 import pytest
 
-from experiments.data.dataset import hold_out
 from experiments.errors import UserError
 from experiments.run.setup import scheduled_optimizer
 from experiments.run.training import set_up
@@ -18,6 +17,7 @@ from experiments.schedules.constant import Constant
 from experiments.schedules.cosine_restarts import CosineRestarts
 from experiments.schedules.cyclical import Cyclical
 from experiments.schedules.epoch_autodrop import EpochAutoDrop
+from experiments.schedules.fixed_drops import FixedDrops
 from experiments.schedules.hypergradient import Hypergradient
 from experiments.schedules.linear_decay import LinearDecay
 from experiments.schedules.matched_exponential import MatchedExponential
@@ -253,14 +253,14 @@ def test_plateau_drops_where_the_validation_loss_has_not_fallen(digits):
     # mark, the second is the first one without, and patience 2 takes two.
     plateau = Plateau(patience=2, rtol=0.9999, drop_factor=0.5)
     config = RunConfig("digits_mlp", plateau, epochs=8, validation_fraction=0.1)
-    held = hold_out(digits, 0.1)
+    held = digits.hold_out(0.1)
     rates = rates_of(held, config)
     np.testing.assert_allclose(rates, [0.1] * 3 + [0.05] * 2 + [0.025] * 2 + [0.0125])
 
 
 def test_plateau_leaves_the_rate_while_the_loss_falls(digits):
     config = RunConfig("digits_mlp", Plateau(), epochs=4, validation_fraction=0.1)
-    np.testing.assert_allclose(rates_of(hold_out(digits, 0.1), config), 0.1)
+    np.testing.assert_allclose(rates_of(digits.hold_out(0.1), config), 0.1)
 
 
 def test_plateau_needs_examples_held_out():
@@ -326,8 +326,27 @@ def test_at_60_epochs_scaled_options_are_the_demos():
         (lambda: Cyclical(min_fraction=2), "min_fraction must be from 0 to 1, got 2"),
         (lambda: WarmupStableDecay(0.5, 0.6), "0.5 and 0.6, are longer than"),
         (lambda: CosineRestarts(periods=0), "periods must be above 0, got 0"),
+        (
+            lambda: Multistep(milestones=(0.5, 45.0)),
+            r"milestones .* got 45\.0: divide epochs by those of the run",
+        ),
+        (
+            lambda: FixedDrops(milestones=(30.0,)),
+            r"milestones .* got 30\.0: divide epochs by those of the run",
+        ),
+        (
+            lambda: Multistep(drop_factor=3.0),
+            r"drop_factor must be from 0 to 1, got 3\.0",
+        ),
+        (
+            lambda: MatchedExponential(drop_factor=3.0),
+            r"drop_factor must be from 0 to 1, got 3\.0",
+        ),
     ],
-    ids=["patience", "fraction", "too-long", "periods"],
+    ids=[
+        *("patience", "fraction", "too-long", "periods", "milestones"),
+        *("fixed-milestones", "multistep-factor", "exponential-factor"),
+    ],
 )
 def test_bad_options_are_named(make, message):
     with pytest.raises(UserError, match=message):

@@ -19,7 +19,7 @@ from experiments.schedules.epoch_autodrop import EpochAutoDrop
 from experiments.studies.batch_norm import BatchNormMLP, batch_norm, percent_wrong
 
 ROOT = Path(__file__).parents[3]
-RESULTS = ROOT / "experiments" / "results"
+RESULTS = ROOT / "experiments" / "results" / "studies"
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def small(tmp_path_factory):
         epochs=8,
         num_batches=3,
         autodrop=EpochAutoDrop(threshold=180.0, max_threshold=180.0, drop_delay=2),
-        results=out / "studies",
+        results=out,
     )
     averagings = read_csv(out / "batch_stats.csv", Averaging)
     (run,) = read_csv(out / "batch_stats_runs.csv", BatchNormRun)

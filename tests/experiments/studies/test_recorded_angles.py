@@ -21,9 +21,8 @@ def test_what_is_recorded_comes_back(tmp_path):
         for n, angle in enumerate(angles, start=1)
     ]
     finished = [FinishedRun(run, rows) for run in planned]
-    (tmp_path / "theory").mkdir()
-    study.report(Runs(finished), tmp_path / "studies")
-    recorded = read(tmp_path / "theory" / "recorded_angles.csv")
+    study.report(Runs(finished), tmp_path)
+    recorded = read(tmp_path / "recorded_angles.csv")
     assert [(run.learning_rate, run.seed) for run in recorded] == [
         (run.config.learning_rate, run.config.seed) for run in planned
     ]

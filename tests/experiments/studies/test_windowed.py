@@ -76,7 +76,7 @@ def test_a_staircase_has_as_many_drops_as_the_run_it_is_beside(digits, tmp_path)
 @pytest.mark.slow
 def test_the_study_in_small(tmp_path, capsys):
     options = "--workloads digits_mlp --seeds 0 --epochs 1 --workers 1 --devices 1"
-    folders = f"--out {tmp_path}/runs --results {tmp_path}/results/studies"
+    folders = f"--out {tmp_path}/runs --results {tmp_path}/results"
     main(["study", "windowed", *options.split(), *folders.split()])
     path = tmp_path / "results" / "windowed.csv"
     runs = {run.schedule: run for run in read_csv(path, WindowedRun)}

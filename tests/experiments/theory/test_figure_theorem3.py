@@ -10,7 +10,6 @@ from experiments.theory.figure_theorem3 import (
     exact,
     fit,
     half_decades,
-    make,
     spread,
     windowed,
 )
@@ -60,16 +59,10 @@ def test_exact_slopes_are_those_of_rate_and_sum(name, rate_slope, sum_slope):
         assert slope.low <= slope.slope <= slope.high
 
 
-@pytest.mark.slow
-def test_the_command_writes_figure_and_table(tmp_path):
-    assert "worst start" in make(tmp_path, quick=True)
-    assert (tmp_path / "theorem3.png").read_bytes().startswith(b"\x89PNG")
-    assert len((tmp_path / "theorem3.csv").read_text().splitlines()) > 10
-
-
 def test_what_explains_the_committed_slopes(committed):
     rows = committed("theorem3")
     assert len(rows) == len(SEQUENCES) * 4 * len(METHODS)
+    assert {row["problem"] for row in rows} > {"noisy quadratic", "worst start"}
     for row in rows:
         assert row["low"] <= row["slope"] <= row["high"]
         assert row["last"] / row["first"] >= 100

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from experiments.report.statistics import mean_and_half_width
 from experiments.theory.moments import mean_inner_product, saturation
 from experiments.theory.theorem1 import (
     CURVATURES,
@@ -17,7 +18,6 @@ from experiments.theory.theorem1 import (
     Comparison,
     compare_grid,
     draw,
-    mean_and_half_width,
     measure_bias,
     simulate_grid,
     summarise,

@@ -9,9 +9,9 @@ from experiments.studies.convex.problems import Problem
 from experiments.studies.convex.runs import train, train_and_record
 from experiments.studies.convex.schedules import (
     AUTODROPS,
+    COMPARED,
     FACTORS,
     MIN_FACTOR,
-    SCHEDULES,
 )
 from experiments.task.presets import PRESETS
 
@@ -112,7 +112,7 @@ def test_schedules():
     assert list(starts) == [190, 160, 120, 0]
     assert FACTORS["cosine"](steps)[100] == pytest.approx(0.5)
     assert FACTORS["linear decay"](steps)[-1] == 0
-    assert len(SCHEDULES) == 9
+    assert len(COMPARED) == 9
 
 
 def test_autodrop_has_the_settings_that_the_readme_says():

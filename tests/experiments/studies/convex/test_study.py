@@ -1,7 +1,5 @@
 """The comparison's rules, its statistics, its tables, its command."""
 
-import math
-
 import numpy as np
 import pytest
 from scipy import stats
@@ -9,17 +7,12 @@ from scipy import stats
 from autodrop_optax.refinement import refine_schedule
 from experiments.__main__ import main
 from experiments.report import pages
-from experiments.report.convex import ConvexRow, convex_tables, summarise
+from experiments.report.convex import LINEAR, ConvexRow, convex_tables, summarise
 from experiments.report.csv_file import read_csv, write_csv
 from experiments.report.statistics import t_limit, t_statistic
 from experiments.studies.convex.problems import PROBLEMS, Problem, minimum
-from experiments.studies.convex.runs import (
-    OPTIMIZERS,
-    Outcomes,
-    train,
-    train_and_record,
-)
-from experiments.studies.convex.schedules import FACTORS, LINEAR, REFINED, SCHEDULES
+from experiments.studies.convex.runs import MAKERS, Outcomes, train, train_and_record
+from experiments.studies.convex.schedules import COMPARED, FACTORS, REFINED
 from experiments.studies.convex.study import (
     FIRST_RUN,
     RATES,
@@ -49,7 +42,7 @@ def small():
 def test_every_schedule_is_tuned_on_some_seeds_and_reported_on_others(small):
     problem, options, found = small
     rates, epochs = options["rates"], options["epochs"]
-    assert set(found) == set(SCHEDULES)
+    assert set(found) == set(COMPARED)
     for name in FACTORS:
         factors = FACTORS[name](80)
         tuning = train(problem, "adam", rates, (7, 8), factors=factors, epochs=epochs)
@@ -99,8 +92,6 @@ def test_statistics():
     assert standard_error(values) == pytest.approx(stats.sem(values))
     expected = stats.ttest_1samp(values, 0).statistic
     assert t_statistic(values) == pytest.approx(expected)
-    assert t_statistic([0.0, 0.0]) == 0
-    assert t_statistic([-1.0, -1.0]) == -math.inf
     assert t_limit(10) == pytest.approx(2.262, abs=1e-3)
 
 
@@ -167,7 +158,7 @@ def test_csv_and_table(tmp_path):
             drops=float(i),
         )
         for data in ("iris", "wine")
-        for i, s in enumerate(SCHEDULES)
+        for i, s in enumerate(COMPARED)
     ]
     write_csv(tmp_path / "rows.csv", ConvexRow._fields, found)
     assert read_csv(tmp_path / "rows.csv", ConvexRow) == found
@@ -184,8 +175,8 @@ def test_the_command_says_what_there_is():
 
 
 def test_the_results_are_complete():
-    found = read_csv(pages.RESULTS / "convex.csv", ConvexRow)
+    found = read_csv(pages.STUDIES / "convex.csv", ConvexRow)
     keys = [(r.optimizer, r.data, r.schedule) for r in found]
-    assert keys == [(o, d, s) for o in OPTIMIZERS for d in PROBLEMS for s in SCHEDULES]
+    assert keys == [(o, d, s) for o in MAKERS for d in PROBLEMS for s in COMPARED]
     assert {r.n for r in found} == {10}
     assert {r.rate for r in found} <= {float(f"{rate:.6g}") for rate in RATES}
