@@ -273,6 +273,18 @@ def test_runs_to_a_stop_are_as_long_and_evaluated_there(tmp_path):
     assert lengths["linear_decay"] == {(16, (16,)), (32, (32,)), (64, (64,))}
 
 
+@pytest.mark.parametrize("workload", anytime.EPOCHS)
+def test_the_tables_of_stops_have_every_run_that_their_rules_ask_for(workload):
+    tried = read_csv(anytime.RESULTS / anytime.RATES_TABLE, HeldOutRun)
+    stopped = read_csv(anytime.RESULTS / anytime.TABLE, StoppedRun)
+    there = {row[:4] for row in (*tried, *stopped)}
+    for study in (STUDIES["anytime_rates"], STUDIES["anytime"]):
+        for planned in study.arms(workload):
+            config, seeds = planned.config, planned.seeds or study.seeds
+            run = workload, config.schedule_name, config.learning_rate
+            assert there >= {(*run, seed) for seed in seeds}
+
+
 def test_schedule_frees_grid_goes_on_while_its_best_is_the_highest(tmp_path):
     grid = anytime.RATES["digits_mlp"]
 
