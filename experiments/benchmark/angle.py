@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from autodrop_optax._angle import Turn, measure_turn
 from experiments.benchmark.config import BenchmarkConfig
@@ -16,6 +15,7 @@ from experiments.benchmark.timing import Row, Side, timed_row
 Measure = Callable[[Leaves, Leaves, Leaves], Turn]
 
 MAX_ANGLE_ERROR = 1e-3  # degrees
+CHUNK = 10**7  # elements that are widened to float64 at a time
 
 
 def angle_rows(config: BenchmarkConfig) -> Iterator[Row]:
@@ -68,13 +68,18 @@ def check_accuracy(
 
 
 def angle_in_float64(ends: Leaves, starts: Leaves, previous: Leaves) -> float:
-    """The angle that the kernel is to find, in degrees, by NumPy."""
-    products = np.zeros(3)
-    for leaf in zip(ends, starts, previous, strict=True):
-        arrays = [np.asarray(x).ravel() for x in leaf]
-        for i in range(0, arrays[0].size, 10**7):  # float64 copies of all are large
-            x, y, b = (array[i : i + 10**7].astype(np.float64) for array in arrays)
-            a = x - y
-            products += a @ b, a @ a, b @ b
-    ab, aa, bb = products
-    return float(np.degrees(np.arccos(ab / np.sqrt(aa * bb))))
+    """The angle that the kernel is to find, in degrees, where the leaves are."""
+    with jax.enable_x64(True):
+
+        @jax.jit
+        def products(x, y, s):
+            a = x.astype(jnp.float64) - y.astype(jnp.float64)
+            b = s.astype(jnp.float64)
+            return jnp.stack([a @ b, a @ a, b @ b])
+
+        sums = jnp.zeros(3, jnp.float64)
+        for leaves in zip(ends, starts, previous, strict=True):
+            for i in range(0, leaves[0].size, CHUNK):
+                sums += products(*(x[i : i + CHUNK] for x in leaves))
+        ab, aa, bb = map(float, sums)
+    return math.degrees(math.acos(ab / math.sqrt(aa * bb)))
