@@ -40,6 +40,7 @@ from experiments.report.batch_norm import (
     runs_table,
 )
 from experiments.report.csv_file import write_csv
+from experiments.run.environment import write_provenance
 from experiments.run.evaluation import cross_entropy, evaluate
 from experiments.schedules.epoch_autodrop import EpochAutoDrop
 from experiments.studies.study import RESULTS
@@ -248,6 +249,10 @@ def batch_norm(
             averagings += rows
             runs.append(outcome)
             # After every run: what is finished is kept.
-            write_csv(results / "batch_stats.csv", Averaging._fields, averagings)
-            write_csv(results / "batch_stats_runs.csv", BatchNormRun._fields, runs)
+            for name, kind, rows in (
+                ("batch_stats.csv", Averaging, averagings),
+                ("batch_stats_runs.csv", BatchNormRun, runs),
+            ):
+                write_csv(results / name, kind._fields, rows)
+                write_provenance(results / name)
     print(averagings_table(averagings), runs_table(runs), sep="\n\n")

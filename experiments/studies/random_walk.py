@@ -11,6 +11,7 @@ from tqdm import tqdm
 from autodrop_optax import autodrop_metrics, windowed_autodrop
 from experiments.report.csv_file import write_csv
 from experiments.report.windowed import Walk, walks_table
+from experiments.run.environment import write_provenance
 from experiments.schedules.windowed_autodrop import WINDOWS_PER_RUN
 from experiments.studies.study import RESULTS
 from experiments.studies.windowed import spacing_of
@@ -34,6 +35,7 @@ def random_walk(
     ]
     path = results / "random_walk.csv"
     write_csv(path, Walk._fields, found)
+    write_provenance(path)
     print(walks_table(found))
     print(f"table: {path}")
 

@@ -9,6 +9,7 @@ equation 11 is fitted to.
 from pathlib import Path
 
 from experiments.report.csv_file import write_csv
+from experiments.run.environment import write_provenance
 from experiments.studies.figure2 import arms
 from experiments.studies.study import Runs, Study
 from experiments.theory.recorded_angles import AngleRow
@@ -31,6 +32,7 @@ def report(runs: Runs, results: Path) -> None:
     ]
     path = results / "recorded_angles.csv"
     write_csv(path, AngleRow._fields, lines)
+    write_provenance(path)
     print(f"table: {path}")
 
 

@@ -26,6 +26,7 @@ from autodrop_optax import (
 from experiments.errors import choose
 from experiments.report.csv_file import write_csv
 from experiments.report.tables import aligned_table
+from experiments.run.environment import write_provenance
 from experiments.run.training import set_up
 from experiments.schedules.multistep import Multistep
 from experiments.studies.study import RESULTS
@@ -160,6 +161,7 @@ def state_dtype(
 
 def _write(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     write_csv(path, header, rows, ".4g")
+    write_provenance(path)
     lines = [[f"{x:.4g}" if isinstance(x, float) else str(x) for x in r] for r in rows]
     print(aligned_table(header, lines))
     print(f"table: {path}")

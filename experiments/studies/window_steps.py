@@ -4,6 +4,7 @@ from pathlib import Path
 
 from experiments.report.csv_file import write_csv
 from experiments.report.windowed import WindowedRun
+from experiments.run.environment import write_provenance
 from experiments.studies.plan import Arm, arm, at_own_rate
 from experiments.studies.study import Runs, Study
 from experiments.studies.windowed import windowed_run
@@ -24,6 +25,7 @@ def report(runs: Runs, results: Path) -> None:
     """The table."""
     path = results / "window_steps.csv"
     write_csv(path, WindowedRun._fields, map(windowed_run, runs.finished))
+    write_provenance(path)
     print(f"table: {path}")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from experiments.report import figures
 from experiments.report.csv_file import write_csv
 from experiments.report.windowed import WindowedRun, rates_figure
+from experiments.run.environment import write_provenance
 from experiments.schedules.windowed_autodrop import WindowedAutoDrop
 from experiments.studies.plan import OWN_RATE, Arm, FinishedRun, arm, at_own_rate
 from experiments.studies.study import Runs, Study
@@ -72,6 +73,7 @@ def report(runs: Runs, results: Path) -> None:
     lines = [windowed_run(run) for run in runs.finished]
     path = results / "windowed.csv"
     write_csv(path, WindowedRun._fields, lines)
+    write_provenance(path)
     print(f"table: {path}")
     rows = {line[:3]: run.rows for line, run in zip(lines, runs.finished, strict=True)}
     figures.save(rates_figure(rows), results / "windowed.png")

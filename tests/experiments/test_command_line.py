@@ -1,7 +1,6 @@
 """The commands as a user calls them."""
 
 import csv
-import json
 import os
 import re
 import signal
@@ -10,21 +9,18 @@ import sys
 import time
 from pathlib import Path
 
-import jax
 import numpy as np
 import pooch
 import pytest
 
 from experiments.__main__ import main
 from experiments.data import fashion_mnist
-from experiments.report.outcome import drop_epochs
 from experiments.run.metrics import read_metrics
 from experiments.schedules import SCHEDULES
 from experiments.studies.command import COMMANDS
 from experiments.task.presets import PRESETS
 from experiments.task.workloads import WORKLOADS
 from experiments.theory.figures import FIGURES
-from tests.experiments.runs import final_state
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -229,18 +225,6 @@ def test_demo_without_fashion_mnist_says_so_and_runs_on_the_digits(
 
 
 @pytest.mark.slow
-def test_demo_settings_drop_twice_on_the_digits(tmp_path):
-    call("run demo_autodrop --workload digits_mlp", f"--out {tmp_path / 'run'}")
-    rows = read_metrics(tmp_path / "run")
-    drops = drop_epochs(rows)
-    assert len(rows) == 60
-    assert len(drops) >= 2
-    # After 13 epochs at the earliest can there be a trigger, 4 epochs before the drop.
-    assert drops[0] >= 13 + 4
-    assert rows[-1]["learning_rate"] < 0.05
-
-
-@pytest.mark.slow
 @pytest.mark.usefixtures("ctrl_c_counts")
 def test_a_study_stopped_by_ctrl_c_goes_on(tmp_path):
     epochs = 60
@@ -264,8 +248,9 @@ def test_a_study_stopped_by_ctrl_c_goes_on(tmp_path):
 
     with start() as process:
         try:
+            # One worker may have made a whole run before the other has begun.
             deadline = time.monotonic() + 240
-            while sum(count > 2 for count in begun()) < 2:
+            while len(counts := begun()) < 2 or min(counts) <= 2:
                 assert process.poll() is None, process.communicate()
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
@@ -275,96 +260,23 @@ def test_a_study_stopped_by_ctrl_c_goes_on(tmp_path):
             process.kill()
     assert process.returncode == 1
     # On a busy machine Orbax says how long it waited.
-    said = [x for x in errors.strip().splitlines() if "WARNING:absl:Waiting" not in x]
-    assert [x.partition(":")[0] for x in said] == [
+    lines = filter(None, errors.splitlines())
+    said = [line for line in lines if "WARNING:absl:Waiting" not in line]
+    assert [line.partition(":")[0] for line in said] == [
         "Stopped. All finished epochs are kept"
     ]
-    assert output == ""
-    assert max(begun()) < epochs
+    counts = begun()
+    assert any(2 < count < epochs for count in counts)
+    ended = counts.count(epochs)
+    assert len(output.splitlines()) <= ended
 
     with start() as process:
         output, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
     assert_plain(output + errors)
     # A line for each run that ends, though no terminal shows a bar.
-    assert re.findall(r"^(\d)/3 digits_mlp-", output, re.MULTILINE) == ["1", "2", "3"]
+    left = 3 - ended
+    lines = re.findall(rf"^(\d)/{left} digits_mlp-", output, re.MULTILINE)
+    assert lines == [str(n + 1) for n in range(left)]
     assert "3 of 3 runs are finished" in output
     assert begun() == [epochs] * 3
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("ctrl_c_counts")
-class TestKilledProcess:
-    """A real process is killed and interrupted; it goes on as if nothing had been."""
-
-    EPOCHS = 100  # enough that a signal on a busy machine still finds it running
-    COMMAND = (
-        *(sys.executable, "-m", "experiments", "run", "demo_autodrop"),
-        *("--workload", "digits_mlp", "--epochs", str(EPOCHS)),
-    )
-
-    @pytest.fixture(autouse=True)
-    def no_process_stays(self):
-        self.processes = []
-        yield
-        for process in self.processes:
-            process.kill()
-            process.communicate()
-
-    def start(self, folder, *args):
-        process = subprocess.Popen(
-            [*self.COMMAND, "--out", str(folder), *args],
-            cwd=REPOSITORY,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.processes.append(process)
-        return process
-
-    def stop(self, process, folder, epoch, signal_number):
-        """Signals the process once it has done ``epoch`` epochs."""
-        deadline = time.monotonic() + 120
-        while len(read_metrics(folder)) < epoch:
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        process.send_signal(signal_number)
-        _, errors = process.communicate(timeout=60)
-        assert len(read_metrics(folder)) < self.EPOCHS, "it was over before the signal"
-        return process.returncode, errors
-
-    def finish(self, folder, *args):
-        process = self.start(folder, *args)
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
-
-    def test_resumes_bit_for_bit(self, tmp_path):
-        whole, broken = tmp_path / "whole", tmp_path / "broken"
-        self.finish(whole)
-
-        process = self.start(broken)
-        code, _ = self.stop(process, broken, 6, signal.SIGKILL)
-        assert code == -signal.SIGKILL
-        process = self.start(broken, "--resume")
-        code, errors = self.stop(process, broken, 15, signal.SIGINT)
-        assert code == 1
-        assert errors.strip().startswith("Stopped.")
-        assert "Traceback" not in errors
-        self.finish(broken, "--resume")
-
-        def lines(folder):
-            text = (folder / "metrics.jsonl").read_text()
-            rows = [json.loads(line) for line in text.splitlines()]
-            return [{**row, "seconds": None} for row in rows]
-
-        assert lines(broken) == lines(whole)
-        assert [row["epoch"] for row in lines(broken)] == list(
-            range(1, self.EPOCHS + 1)
-        )
-        jax.tree.map(
-            np.testing.assert_array_equal,
-            final_state(broken),
-            final_state(whole),
-        )

@@ -8,6 +8,7 @@ import tyro
 from experiments.errors import choose
 from experiments.report.convex import ConvexRow, convex_tables
 from experiments.report.csv_file import write_csv
+from experiments.run.environment import write_provenance
 from experiments.studies.convex.problems import PROBLEMS
 from experiments.studies.convex.runs import MAKERS
 from experiments.studies.convex.study import compare, rows
@@ -45,4 +46,5 @@ def convex(
         return
     path = results / "convex.csv"
     write_csv(path, ConvexRow._fields, found)
+    write_provenance(path)
     print(f"table: {path}; `python -m experiments report` puts it on its page")

@@ -18,39 +18,35 @@ from experiments.run.metrics import read_metrics
 from experiments.run.training import set_up, train
 from experiments.schedules.epoch_autodrop import EpochAutoDrop
 from experiments.task.config import RunConfig
+from tests.experiments.runs import assert_same_on_eight_devices
 
-# A small window, for angles and their change to be among the metrics soon.
+# The first angle is that after the second epoch.
 CONFIG = RunConfig("digits_mlp", EpochAutoDrop(), epochs=3)
 
 
-class Epoch:
-    """The compiled epoch on some devices, and what it gives."""
+class Epochs:
+    """The compiled epoch on some devices, and what a few of it give."""
 
     def __init__(self, devices, dataset):
         state, run_epoch = set_up(CONFIG, dataset, devices)
         compiled = jax.jit(run_epoch).lower(state).compile()
         self.text = compiled.as_text()
-        self.state, self.metrics = compiled(state)
+        for _ in range(CONFIG.epochs):
+            state, metrics = compiled(state)
+        self.state, self.metrics = state, metrics
 
 
 @pytest.fixture(scope="module")
 def on_eight(digits):
-    return Epoch(choose_devices(), digits)
+    return Epochs(choose_devices(), digits)
 
 
-def test_an_epoch_on_eight_devices_is_that_on_one(on_eight, digits):
-    one = Epoch(ONE_DEVICE, digits)
-    for (path, x), y in zip(
-        jax.tree.leaves_with_path(one.state),
-        jax.tree.leaves(on_eight.state),
-        strict=True,
-    ):
-        name = jax.tree_util.keystr(path)
-        np.testing.assert_allclose(y, x, rtol=1e-5, atol=1e-5, err_msg=name)
-    for name, value in one.metrics.items():
-        np.testing.assert_allclose(
-            on_eight.metrics[name], value, rtol=1e-5, err_msg=name
-        )
+def test_epochs_on_eight_devices_are_those_on_one(on_eight, digits):
+    one = Epochs(ONE_DEVICE, digits)
+    assert 0 < one.metrics["angular_velocity"] < 180
+    assert_same_on_eight_devices(
+        (one.state, one.metrics), (on_eight.state, on_eight.metrics)
+    )
 
 
 def test_each_device_computes_its_share(on_eight, digits):
@@ -64,9 +60,6 @@ def test_each_device_computes_its_share(on_eight, digits):
     sums = re.findall(r"= (\(.*?\)|\S+) all-reduce\(", on_eight.text)
     assert len(sums) == 3
     assert sorted("f32[128,64]" in shape for shape in sums) == [False, False, True]
-    for x in jax.tree.leaves(on_eight.state):
-        assert x.sharding.is_fully_replicated
-        assert len(x.sharding.device_set) == 8
 
 
 @pytest.mark.parametrize(("count", "size"), [(None, 8), (2, 2)])

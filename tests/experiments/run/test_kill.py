@@ -81,6 +81,12 @@ def training(run, delay, wait):
 MOMENTS = (start_up, row_without_checkpoint, checkpoint_half_written, training) * 5
 
 
+def wait_for_epoch(processes, folder, epoch):
+    for _ in processes.poll(TIMEOUT):
+        if len(read_metrics(folder)) >= epoch:
+            return
+
+
 def check_equal(broken, whole, epochs):
     assert record(broken) == record(whole)
     states = final_state(broken), final_state(whole)
@@ -102,14 +108,13 @@ def check_equal(broken, whole, epochs):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ctrl_c_counts")
 def test_twenty_kills_leave_no_trace(tmp_path):
     epochs = 120
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     with Processes([command(whole, epochs)]) as processes:
         started = time.monotonic()
-        for _ in processes.poll(TIMEOUT):
-            if read_metrics(whole):
-                break
+        wait_for_epoch(processes, whole, 1)
         run = Watched(broken, time.monotonic() - started)
         processes.finish(TIMEOUT)
 
@@ -138,6 +143,15 @@ def test_twenty_kills_leave_no_trace(tmp_path):
     assert all(seen.values()), seen
     print(f"{len(moments)} kills, {run.last_checkpoint()} epochs by then: {seen}")
 
+    # Ctrl-C is another end: after the present epoch and its checkpoint.
+    with Processes([command(broken, epochs)]) as processes:
+        wait_for_epoch(processes, broken, run.rows() + 1)
+        processes.all[0].send_signal(signal.SIGINT)
+        assert processes.exit_codes(TIMEOUT) == [1]
+        assert "Stopped." in processes.output(0)
+        assert "Traceback" not in processes.output(0)
+    assert run.last_checkpoint() == run.rows() < epochs
+
     with Processes([command(broken, epochs)]) as processes:
         processes.finish(TIMEOUT)
     check_equal(broken, whole, epochs)
@@ -165,19 +179,14 @@ def test_processes_that_disagree_stop(tmp_path):
 @pytest.mark.slow
 @pytest.mark.usefixtures("ctrl_c_counts")
 def test_a_kill_of_either_of_two_processes_leaves_no_trace(tmp_path):
-    epochs = 16
+    epochs = 60
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     with two_processes(command(whole, epochs)) as processes:
         processes.finish(TIMEOUT)
 
-    def wait_for_epoch(processes, epoch):
-        for _ in processes.poll(TIMEOUT):
-            if len(read_metrics(broken)) >= epoch:
-                return
-
     for victim, epoch in ((1, 3), (0, 6)):
         with two_processes(command(broken, epochs)) as processes:
-            wait_for_epoch(processes, epoch)
+            wait_for_epoch(processes, broken, epoch)
             processes.all[victim].kill()
             # The other one cannot go on alone. JAX ends it when heartbeats have been
             # missing for long enough; here, as on a cluster, both are stopped before.
@@ -187,7 +196,7 @@ def test_a_kill_of_either_of_two_processes_leaves_no_trace(tmp_path):
             assert rows[-1] <= rows[0] + 1
             assert rows[-1] < epochs
     with two_processes(command(broken, epochs)) as processes:
-        wait_for_epoch(processes, 9)
+        wait_for_epoch(processes, broken, 9)
         # Ctrl-C in one of them stops both, after the same epoch.
         processes.all[1].send_signal(signal.SIGINT)
         assert processes.exit_codes(TIMEOUT) == [1, 1]

@@ -24,6 +24,7 @@ from experiments.schedules.epoch_autodrop import EpochAutoDrop
 from experiments.schedules.multistep import Multistep
 from experiments.task.config import RunConfig
 from experiments.task.workloads import WORKLOADS
+from tests.experiments.runs import without_times
 
 CONFIG = RunConfig("digits_mlp", EpochAutoDrop(), epochs=4)
 
@@ -46,10 +47,6 @@ def final_state(folder, digits):
     like, _ = set_up(CONFIG, digits)
     with Checkpoints(folder / "checkpoints") as checkpoints:
         return jax.device_get(checkpoints.restore_latest(like))
-
-
-def without_times(rows):
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
 
 
 @pytest.mark.parametrize("batch_size", [64, 450, 1000])

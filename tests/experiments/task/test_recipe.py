@@ -8,10 +8,10 @@ import pytest
 from slow import slow_but
 
 from experiments.errors import UserError
-from experiments.run.training import set_up
 from experiments.schedules.epoch_autodrop import EpochAutoDrop
 from experiments.task.config import RunConfig
 from experiments.task.workloads import WORKLOADS
+from tests.experiments.rates import rates_of
 
 WORKLOAD = WORKLOADS["digits_mlp"]
 
@@ -66,13 +66,9 @@ def test_autodrop_drops_on_top_of_each(digits, optimizer, rate):
     config = RunConfig(
         "digits_mlp", options, epochs=4, optimizer=optimizer, learning_rate=rate
     )
-    state, run_epoch = set_up(config, digits)
-    rates = []
-    for _ in range(config.epochs):
-        state, metrics = run_epoch(state)
-        rates.append(float(metrics["learning_rate"]))
     # The workload's factor, as none is given.
-    np.testing.assert_allclose(rates, [rate, rate, rate, 0.2 * rate], rtol=1e-5)
+    expected = [rate, rate, rate, 0.2 * rate]
+    np.testing.assert_allclose(rates_of(digits, config), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

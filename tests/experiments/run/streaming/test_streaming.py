@@ -21,7 +21,7 @@ from experiments.run.training import set_up, train
 from experiments.schedules.epoch_autodrop import EpochAutoDrop
 from experiments.task.config import RunConfig
 from experiments.task.workloads import WORKLOADS
-from tests.experiments.runs import record
+from tests.experiments.runs import assert_same_on_eight_devices, record
 
 # 21 training images in batches of 4, 5 steps an epoch; 7 test images.
 CONFIG = RunConfig(
@@ -140,23 +140,14 @@ def test_a_run_that_dies_in_mid_epoch_goes_on_bit_for_bit(
 def test_eight_devices_give_what_one_gives(dataset, tmp_path, monkeypatch):
     # 16 in a batch, two for each device; the last batch of the test has one alone.
     monkeypatch.setitem(WORKLOADS, NAME, dataclasses.replace(STREAMED, batch_size=16))
-    states, metrics = [], []
+    ends = []
     for devices in (ONE_DEVICE, choose_devices()):
         state, run_epoch = set_up(CONFIG, dataset, devices)
         for _ in range(2):
             state, values = run_epoch(state)
         run_epoch.close()
-        states.append(state)
-        metrics.append(values)
-    for (path, x), y in zip(
-        jax.tree.leaves_with_path(states[0]), jax.tree.leaves(states[1]), strict=True
-    ):
-        assert y.sharding.is_fully_replicated
-        assert len(y.sharding.device_set) == 8
-        name = jax.tree_util.keystr(path)
-        np.testing.assert_allclose(y, x, rtol=1e-5, atol=1e-5, err_msg=name)
-    for name, value in metrics[0].items():
-        np.testing.assert_allclose(metrics[1][name], value, rtol=1e-5, err_msg=name)
+        ends.append((state, values))
+    assert_same_on_eight_devices(*ends)
 
 
 def test_an_epoch_is_its_batches_one_after_the_other(dataset):
