@@ -77,7 +77,7 @@ def rates_figure(rows: Sequence[StoppedRun]) -> Figure:
 
     The average without drops, many times worse at high rates, runs out of the panel.
     """
-    rows = one_name(rows)
+    rows = [row for row in one_name(rows) if row.schedule in STYLES]
     figure, panels = _panels(rows)
     for panel, workload in panels.items():
         here = [row for row in rows if (row.workload, row.horizon) == (workload, 1.0)]
