@@ -25,7 +25,7 @@ def add_to_table(
     runs: Runs,
     *,
     named_by: int,
-    order: Callable[[R], Any] | None = None,
+    order: Callable[[R], Any] = tuple,
 ) -> list[R]:
     """Adds lines to a table that several commands make, and says where it is.
 
@@ -41,8 +41,8 @@ def add_to_table(
       All lines.
     """
     rows = {row[:named_by]: row for row in (*read_csv_if_any(path, kind), *found)}
-    lines = sorted(rows.values(), key=order)  # type: ignore[arg-type]
-    write_csv(path, kind._fields, lines)  # type: ignore[attr-defined]
+    lines = sorted(rows.values(), key=order)
+    write_csv(path, list(kind.__annotations__), lines)
     for workload in runs.workloads:
         write_provenance(path, workload, runs.commits(workload))
     print(f"table: {path}")
