@@ -62,18 +62,28 @@ class Dataset(NamedTuple):
         if fraction == 0:
             return self
         size = len(self.train_labels)
-        kept = size - round(fraction * size)
-        if not 0 < kept < size:
-            raise UserError(
-                f"validation_fraction {fraction} divides {size} training examples into"
-                f" {kept} and {size - kept}: choose one that leaves some to both."
-            )
+        kept = size - held_out_count(size, fraction)
         return self._replace(
             train_inputs=self.train_inputs[:kept],
             train_labels=self.train_labels[:kept],
             validation_inputs=self.train_inputs[kept:],
             validation_labels=self.train_labels[kept:],
         )
+
+
+def held_out_count(size: int, fraction: float) -> int:
+    """How many of ``size`` training examples a validation set takes.
+
+    Raises:
+      UserError: it would take none or all.
+    """
+    count = round(fraction * size)
+    if not 0 < count < size:
+        raise UserError(
+            f"validation_fraction {fraction} divides {size} training examples into"
+            f" {size - count} and {count}: choose one that leaves some to both."
+        )
+    return count
 
 
 def standardised(

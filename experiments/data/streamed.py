@@ -13,8 +13,8 @@ from typing import TypedDict
 import grain
 import numpy as np
 
+from experiments.data.dataset import held_out_count
 from experiments.data.image_folder import ImageFolder
-from experiments.errors import UserError
 
 NO_LABEL = -1
 _MOST_THREADS = 16
@@ -89,12 +89,7 @@ class StreamedDataset:
         if fraction == 0:
             return self
         size = len(self.train)
-        count = round(fraction * size)
-        if not 0 < count < size:
-            raise UserError(
-                f"validation_fraction {fraction} divides {size} training images into"
-                f" {size - count} and {count}: choose one that leaves some to both."
-            )
+        count = held_out_count(size, fraction)
         held_out = np.zeros(size, bool)
         held_out[(np.arange(count) * size + size // 2) // count] = True
         return replace(

@@ -4,6 +4,18 @@ import contextlib
 from collections.abc import Iterator
 
 import jax
+import jax.numpy as jnp
+
+
+def assert_only_the_first_update_compiles(optimizer) -> None:
+    params = {"w": jnp.ones((5, 7))}  # in no other test, which would compile for it
+    state = optimizer.init(params)
+    with compilations() as first:
+        _, state = optimizer.update(params, state, params)
+    assert first
+    with compilations() as second:
+        optimizer.update(params, state, params)
+    assert not second
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import orbax.checkpoint as ocp
 import pytest
 from autodrop_runs import EAGER, EAGER_DROPS
 from chains import HOST, HOST_KIND
-from compilations import compilations
+from compilations import assert_only_the_first_update_compiles
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from slow import slow_but
@@ -175,15 +175,7 @@ def test_one_compilation_and_donation():
 
 
 def test_without_jit_only_the_first_step_compiles():
-    optimizer = make_optimizer()
-    params = {"w": jnp.ones((5, 7))}  # in no other test, which would compile for it
-    state = optimizer.init(params)
-    with compilations() as first:
-        _, state = optimizer.update(params, state, params)
-    assert first
-    with compilations() as second:
-        optimizer.update(params, state, params)
-    assert not second
+    assert_only_the_first_update_compiles(make_optimizer())
 
 
 @pytest.mark.parametrize("jit", [True, False], ids=["jit", "eager"])
