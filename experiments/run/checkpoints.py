@@ -23,7 +23,6 @@ class Checkpoints:
             max_to_keep=2, cleanup_tmp_directories=True
         )
         # Orbax asks for an absolute path.
-        self._folder = folder
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     def __enter__(self) -> "Checkpoints":
@@ -62,7 +61,8 @@ class Checkpoints:
         number = self._manager.latest_step()
         if number is None:
             return like
-        return cast(State, self._restore(number, _restored_as(like)))
+        self._check(number, "default", like)
+        return cast(State, self._manager.restore(number, args=_restore(like)))
 
     def restore_latest_with_reader(
         self, like: State
@@ -71,23 +71,38 @@ class Checkpoints:
         number = self._manager.latest_step()
         if number is None:
             return like, None
-        saved = self._restore(
+        self._check(number, "state", like)
+        saved = self._manager.restore(
             number,
-            ocp.args.Composite(state=_restored_as(like), reader=ocp.args.JsonRestore()),
+            args=ocp.args.Composite(
+                state=_restore(like), reader=ocp.args.JsonRestore()
+            ),
         )
         return cast(State, saved["state"]), saved["reader"]
 
-    def _restore(self, number: int, args: Any) -> Any:
-        try:
-            return self._manager.restore(number, args=args)
-        except ValueError as error:
-            raise UserError(
-                f"{self._folder} holds a checkpoint of another state, as another"
-                " version of autodrop_optax or of a model may have made it: go on with"
-                " the versions in environment.json beside it, or move the run's folder"
-                " away and begin anew."
-            ) from error
+    def _check(self, number: int, item: str, like: object) -> None:
+        # Not by trying: where Orbax fails half way, its threads fail on after it.
+        folder = self._manager.directory / str(number) / item
+        there = _shapes(ocp.StandardCheckpointHandler().metadata(folder).tree)
+        here = _shapes(like)
+        for name in [*here, *there]:
+            if there.get(name) != here.get(name):
+                raise UserError(
+                    f"{folder} is of another state, as another version of"
+                    f" autodrop_optax or of a model may have made it ({name}:"
+                    f" {there.get(name, 'nothing')} there, {here.get(name, 'nothing')}"
+                    " here): go on with the versions in the run's environment.json, or"
+                    " move the run's folder away and begin anew."
+                )
 
 
-def _restored_as(like: object) -> ocp.args.StandardRestore:
+def _shapes(tree: object) -> dict[str, tuple[int, ...]]:
+    """The shapes of the leaves by their names, of arrays or of what Orbax has noted."""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="."): tuple(leaf.shape)
+        for path, leaf in jax.tree.leaves_with_path(tree)
+    }
+
+
+def _restore(like: object) -> ocp.args.StandardRestore:
     return ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, like))

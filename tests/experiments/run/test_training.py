@@ -201,11 +201,14 @@ def test_resuming_with_other_data_names_the_difference(
 
 def test_a_checkpoint_of_another_state_is_an_error_with_a_remedy(run_folder, digits):
     like, _ = set_up(CONFIG, digits)
-    longer = jax.tree.map(lambda leaf: np.zeros((2, *np.shape(leaf))), like)
-    for other in (longer, {"params": np.zeros(3)}):
+    longer = like._replace(epoch=np.zeros(2, np.int32))
+    for other, difference in (
+        (longer, r"\(epoch: \(\) there, \(2,\) here\)"),
+        ({"epoch": like.epoch}, r"\([\w.]+: \([\d, ]*\) there, nothing here\)"),
+    ):
         with (
             Checkpoints(run_folder / "checkpoints") as checkpoints,
-            pytest.raises(UserError, match=r"another state.*begin anew"),
+            pytest.raises(UserError, match=f"{difference}.*begin anew"),
         ):
             checkpoints.restore_latest(other)
 
