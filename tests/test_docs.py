@@ -27,8 +27,8 @@ FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 # Pages of more than four seconds, of which others call the same functions. The
 # building of the site runs the tutorial as well.
 SLOW = {"batchnorm", "checkpoints", "epoch", "equinox", "fine-tuning", "from-pytorch",
-        "frozen-layers", "gradient-accumulation", "numpyro", "optimizers", "sharding",
-        "tutorial", "warm-up"}  # fmt: skip
+        "frozen-layers", "gradient-accumulation", "linen", "nnx", "numpyro",
+        "optimizers", "sharding", "tutorial", "warm-up"}  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -307,9 +307,7 @@ MODES = {
 
 
 @constructors
-@pytest.mark.parametrize(
-    ("in_context", "jit"), slow_but(MODES, "jit-set_mesh", "eager-no-context")
-)
+@pytest.mark.parametrize(("in_context", "jit"), slow_but(MODES, "jit-set_mesh"))
 def test_the_types_of_the_state_survive_an_update(make, sharding, in_context, jit):
     optimizer = make()
     mesh = sharding.mesh

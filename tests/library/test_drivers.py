@@ -36,7 +36,7 @@ def promotion_as_optax_needs_it():
         yield
 
 
-base = pytest.mark.parametrize("base", slow_but(BASES, "momentum", "adamw"))
+base = pytest.mark.parametrize("base", slow_but(BASES, "adamw"))
 
 
 def gradients_of(problem):
@@ -106,7 +106,7 @@ BIT_FOR_BIT = {
 
 @pytest.mark.parametrize(
     ("base", "compiled", "averaging"),
-    slow_but(BIT_FOR_BIT, "momentum-jit-True", "sgd-eager-False", "adamw-eager-True"),
+    slow_but(BIT_FOR_BIT, "momentum-jit-True", "adamw-eager-True"),
 )
 def test_threshold_zero_changes_nothing_bit_for_bit(base, compiled, averaging):
     params = make_problem(1).params

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from slow import slow_but
 
 from experiments.__main__ import main
 from experiments.errors import UserError
@@ -160,7 +159,8 @@ def check_first_steps(name, rows):
     assert row["step_norm"] > 0
 
 
-@pytest.mark.parametrize("name", slow_but(SIZES.keys(), "imagenet_resnet18"))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SIZES)
 def test_first_steps(name, load, monkeypatch, tmp_path):
     monkeypatch.setitem(WORKLOADS, name, narrow(name))
     dataset = load(name, train=(4, 4), test=(2, 1))
